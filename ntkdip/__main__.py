@@ -1,0 +1,6 @@
+"""``python -m ntkdip``."""
+
+from ntkdip.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""One style for every figure: Okabe-Ito colours (colour-blind safe), one colour a method."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import matplotlib as mpl
+from cycler import cycler
+
+COLOURS = {
+    "WCNN": "#0072B2",
+    "Deep Decoder": "#D55E00",
+    "zero-filled": "#666666",
+    "truth": "#000000",
+    "reference": "#009E73",
+}
+OTHERS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]
+GREY, HEAT, CYCLIC = "gray", "magma", "twilight"
+
+
+def colour(method: str) -> str:
+    """The colour of a method, the same in every figure."""
+    return COLOURS.get(method, OTHERS[sum(map(ord, method)) % len(OTHERS)])
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Scope in which figures get the package's style; matplotlib's settings stay as they are."""
+    settings = {
+        "axes.grid": False,
+        "axes.prop_cycle": cycler(color=OTHERS),
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": 10,
+        "axes.labelsize": 9,
+        "figure.constrained_layout.use": True,
+        "font.size": 9,
+        "grid.alpha": 0.3,
+        "grid.linewidth": 0.6,
+        "image.origin": "upper",
+        "legend.fontsize": 8,
+        "legend.frameon": False,
+        "lines.linewidth": 1.6,
+        "pdf.fonttype": 42,
+        "savefig.dpi": 160,
+    }
+    with mpl.rc_context(settings):
+        yield

@@ -1,0 +1,64 @@
+"""Writing results so that a crash leaves the old file or the new one, never half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def writable_folder(path: Path) -> Path:
+    """Make a folder and prove that it can be written, before any work starts.
+
+    Raises
+    ------
+    OSError
+        If it is a file, cannot be made, or cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as fault:
+        raise OSError(
+            f"the output folder {str(path)!r} cannot be written ({fault.strerror}); "
+            "name another with --out"
+        ) from fault
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a text file in one step."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a JSON file in one step; NumPy values become numbers, infinities strings."""
+    write_text(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
+
+
+def save_figure(figure: Figure, folder: Path, name: str) -> None:
+    """Write ``name.png`` and ``name.pdf``."""
+    for ending in ("png", "pdf"):
+        figure.savefig(folder / f"{name}.{ending}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not np.isfinite(value):
+        return str(value)
+    return value

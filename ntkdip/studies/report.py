@@ -1,0 +1,62 @@
+"""The demo's page: one self-contained HTML file, readable offline."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+
+from ntkdip.studies.figures import CAPTIONS
+from ntkdip.studies.files import write_text
+
+if TYPE_CHECKING:
+    from ntkdip.studies.demo import DemoResult
+
+
+def write_report(result: DemoResult, folder: Path) -> Path:
+    """Write ``report.html`` from a result whose figures are in ``folder`` already."""
+    templates = jinja2.Environment(
+        loader=jinja2.PackageLoader("ntkdip.studies"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    figures = [
+        {"name": name, "title": name.replace("_", " ").capitalize(), "caption": caption,
+         "data": base64.b64encode((folder / f"{name}.png").read_bytes()).decode()}
+        for name, caption in CAPTIONS.items()
+    ]  # fmt: skip
+    numbers = result.numbers
+    page = templates.get_template("report.html").render(
+        findings=findings(numbers), figures=figures, numbers=numbers, checks=result.checks
+    )
+    path = folder / "report.html"
+    write_text(path, page)
+    return path
+
+
+def findings(numbers: dict[str, Any]) -> list[str]:
+    """What the numbers say, one sentence each, computed from them."""
+    zero_filled = numbers["zero_filled"]["psnr_db"]
+    lines = []
+    for name, network in numbers["networks"].items():
+        training, prediction = network["training"], network["prediction"]
+        gain = training["final_trained_psnr_db"] - zero_filled
+        lines.append(
+            f"{name}: after {training['iterations'][-1]} iterations the trained network reaches "
+            f"{training['final_trained_psnr_db']:.2f} dB, the kernel predicted "
+            f"{training['final_predicted_psnr_db']:.2f} dB; the two images are "
+            f"{training['final_relative_distance']:.1%} apart. That is {abs(gain):.2f} dB "
+            f"{'above' if gain > 0 else 'below'} zero-filled ({zero_filled:.2f} dB). The limit "
+            f"of Theorem 1 lies at {prediction['limit_psnr_db']:.2f} dB."
+        )
+    shares = {
+        name: network["kernel"]["off_diagonal_energy_share_in_fourier_basis"]
+        for name, network in numbers["networks"].items()
+    }
+    spread = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+    lines.append(f"Share of kernel energy that couples different frequencies: {spread}.")
+    passed = sum(check["passed"] for check in numbers["checks"])
+    lines.append(f"Theorem checks: {passed} of {len(numbers['checks'])} hold.")
+    return lines

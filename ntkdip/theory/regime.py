@@ -1,0 +1,232 @@
+"""The kernel regime: what gradient descent does when the kernel stays constant.
+
+``z_{t+1} = z_t + eta W A*(y - A z_t)`` has the closed form (design page, section 1)
+
+    z_t = z_0 + W A* U phi_t(L) U^T (y - A z_0),    S = A W A* = U L U^T,
+    phi_t(l) = (1 - (1 - eta l)^t) / l,
+
+valid for every PSD ``W`` and every ``t``, on real embeddings.  One eigenproblem of the
+size of the data; everything after it is a spectral filter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Float, Float64, Inexact
+
+from ntkdip.kernels import Kernel
+from ntkdip.operators import LinearOperator, apply_to_rows
+from ntkdip.spaces import require_finite
+
+RANK_TOLERANCE = 1e-12
+"""Eigenvalues of ``A W A*`` below this share of the largest count as zero."""
+
+
+class MeanSquaredError(NamedTuple):
+    """Theorem 2 at given iterations: ``total = bias + variance``, sums over pixels.
+
+    ``bias`` is the squared norm of the noise-free error; each field is float64 ``(T,)``.
+    """
+
+    total: Float64[np.ndarray, " T"]
+    bias: Float64[np.ndarray, " T"]
+    variance: Float64[np.ndarray, " T"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Spectrum:
+    """``S = U L U^T`` without its null space, and ``G = W A* U`` (n x r)."""
+
+    values: np.ndarray
+    vectors: np.ndarray
+    images: np.ndarray
+
+
+class KernelRegime:
+    """Dynamics of gradient descent under a constant kernel ``W`` and an operator ``A``.
+
+    Parameters
+    ----------
+    W
+        Kernel on the images of ``A``, symmetric PSD.
+    A
+        Forward operator.
+    step_size
+        ``eta``, in ``0 < eta < 2 / lambda_max(A W A*)``; ``1 / lambda_max`` if None.
+    z0
+        Start ``z_0``, an image; zero if None (a centred network).
+
+    Raises
+    ------
+    ValueError
+        If ``W`` and ``A`` act on different spaces, ``A W A*`` is not PSD beyond rounding
+        (its smallest eigenvalue is named), ``W`` is zero on the data, the step size is
+        not stable (the bound is named), or the start is not finite.
+
+    Notes
+    -----
+    Construction costs ``p`` products with ``W`` and one dense eigenproblem of size
+    ``p = A.range.real_size``: O(n^2 p + p^3) time, ``8 (n p + 2 p^2)`` bytes.
+    Source: design page, section 1.
+    """
+
+    def __init__(
+        self,
+        W: Kernel,
+        A: LinearOperator,
+        *,
+        step_size: float | None = None,
+        z0: Inexact[Any, "..."] | None = None,
+    ):
+        if W.space != A.domain:
+            raise ValueError(
+                f"the kernel acts on images in {W.space}, the operator on images in {A.domain}; "
+                "build both for the same shape and field (real or complex)"
+            )
+        self.W, self.A = W, A
+        if z0 is None:
+            self._z0 = np.zeros(W.space.real_size)
+        else:
+            require_finite(z0, "start z0")
+            self._z0 = W.space.embed(np.asarray(z0)).astype(np.float64)
+        self._spectrum = _data_spectrum(W, A)
+        self.step_size = self._checked_step(step_size)
+
+    def step_size_bound(self) -> float:
+        """``2 / lambda_max(A W A*)``: smaller positive step sizes are stable, no others."""
+        return 2.0 / float(self._spectrum.values[0])
+
+    def data_eigenvalues(self) -> Float64[np.ndarray, " r"]:
+        """Nonzero eigenvalues of ``A W A*``, falling."""
+        return self._spectrum.values
+
+    def limit(self, y: Inexact[Any, "..."]) -> Inexact[np.ndarray, "..."]:
+        """``z_inf = z_0 + W A* (A W A*)^+ (y - A z_0)``: Theorem 1's reconstruction.
+
+        Parameters
+        ----------
+        y
+            Data, shape ``A.range.shape``.
+
+        Returns
+        -------
+        Image of shape ``A.domain.shape``, float64 or complex128.
+        """
+        return self.trajectory(y, [np.inf])[0]
+
+    def trajectory(
+        self, y: Inexact[Any, "..."], t: Sequence[float] | np.ndarray
+    ) -> Inexact[np.ndarray, "T ..."]:
+        """Reconstructions ``z_t``; any ``t`` costs the same.
+
+        Parameters
+        ----------
+        y
+            Data, shape ``A.range.shape``.
+        t
+            Iterations, non-negative integers or ``inf``.
+
+        Returns
+        -------
+        Images ``(T, *A.domain.shape)``, float64 or complex128.
+        """
+        self.A.range.check(y, "data")
+        require_finite(y, "data")
+        residual = self._embedded_data(y) - self._forward(self._z0)
+        moved = self._spectrum.images @ (self._filter(t) * self._coefficients(residual)).T
+        return np.stack([self.W.space.unembed(self._z0 + column) for column in moved.T])
+
+    def mse(
+        self, x: Inexact[Any, "..."], sigma: float, t: Sequence[float] | np.ndarray
+    ) -> MeanSquaredError:
+        """Theorem 2: expected squared error at iterations ``t``, bias and variance apart.
+
+        Parameters
+        ----------
+        x
+            The true image, shape ``A.domain.shape``.
+        sigma
+            Noise level: ``E|n_i|^2 = sigma^2`` a sample, real or complex (so ``sigma^2``
+            or ``sigma^2 / 2`` a real dimension).
+        t
+            Iterations, non-negative integers or ``inf``.
+
+        Returns
+        -------
+        `MeanSquaredError`: ``E ||z_t - x||^2`` (a sum over pixels) and its parts.
+        """
+        self.A.domain.check(x, "true image")
+        require_finite(x, "true image")
+        if sigma < 0:
+            raise ValueError(f"sigma is a noise level, at least 0; got {sigma}")
+        spectrum, phi = self._spectrum, self._filter(t)
+        error = self._z0 - self.W.space.embed(np.asarray(x)).astype(np.float64)
+        seen = self._coefficients(self._forward(error))
+        bias = np.sum((error[:, None] - spectrum.images @ (phi * seen).T) ** 2, axis=0)
+        s2 = sigma**2 / 2 if self.A.range.is_complex else sigma**2
+        variance = s2 * (phi**2 @ np.sum(spectrum.images**2, axis=0))
+        return MeanSquaredError(bias + variance, bias, variance)
+
+    def _checked_step(self, step_size: float | None) -> float:
+        bound = self.step_size_bound()
+        if step_size is None:
+            return bound / 2
+        if not 0 < step_size < bound:
+            raise ValueError(
+                f"step size {step_size:.6g} is not stable: gradient descent needs "
+                f"0 < eta < 2 / lambda_max(A W A*) = {bound:.6g}"
+            )
+        return float(step_size)
+
+    def _filter(self, t: Sequence[float] | np.ndarray) -> np.ndarray:
+        """``phi_t`` on the eigenvalues, ``(T, r)``."""
+        t = np.atleast_1d(np.asarray(t, dtype=np.float64))[:, None]
+        finite = np.isfinite(t)
+        if (t < 0).any() or np.isnan(t).any() or (t[finite] % 1).any():
+            raise ValueError(f"iterations are non-negative integers or inf; got {t.ravel()}")
+        return gradient_descent_filter(self._spectrum.values, self.step_size, t)
+
+    def _coefficients(self, data: np.ndarray) -> np.ndarray:
+        return self._spectrum.vectors.T @ data
+
+    def _forward(self, v: np.ndarray) -> np.ndarray:
+        return apply_to_rows(self.A, v[None])[0]
+
+    def _embedded_data(self, y: Any) -> np.ndarray:
+        return self.A.range.embed(np.asarray(y)).astype(np.float64)
+
+
+def gradient_descent_filter(
+    values: Float64[np.ndarray, " r"], step_size: float, t: Float[np.ndarray, "T 1"]
+) -> Float64[np.ndarray, "T r"]:
+    """``phi_t(l) = (1 - (1 - eta l)^t) / l`` for ``l > 0``, without cancellation."""
+    decay = step_size * values
+    slow = decay < 0.5
+    rate = np.log1p(-np.where(slow, decay, 0.5))
+    contraction = 1.0 - decay
+    odd = np.where(np.isfinite(t), t, 0) % 2 == 1
+    power = np.abs(contraction) ** t * np.where(odd, np.sign(contraction), 1.0)
+    reached = np.where(slow, -np.expm1(t * rate), 1.0 - power)
+    return reached / values
+
+
+def _data_spectrum(W: Kernel, A: LinearOperator) -> _Spectrum:
+    """Eigenproblem of ``S = A W A*`` on the real embedding of the data."""
+    adjoint_basis = apply_to_rows(A, np.eye(A.range.real_size), adjoint=True)
+    WA = W @ adjoint_basis.T
+    S = apply_to_rows(A, np.ascontiguousarray(WA.T))
+    values, vectors = scipy.linalg.eigh((S + S.T) / 2, driver="evd")
+    largest = values[-1]
+    if values[0] < -1e-10 * abs(largest) or not largest > 0:
+        raise ValueError(
+            "A W A* must be positive semidefinite and not zero; its eigenvalues run from "
+            f"{values[0]:.3g} to {largest:.3g}. W is not a kernel, or measures nothing through A"
+        )
+    kept = values > RANK_TOLERANCE * largest
+    values, vectors = values[kept][::-1], vectors[:, kept][:, ::-1]
+    return _Spectrum(values, vectors, WA @ vectors)
