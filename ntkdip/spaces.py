@@ -72,7 +72,10 @@ class Space:
             )
         if not self.is_complex:
             return v.reshape(self.shape)
-        return (v[: self.size] + 1j * v[self.size :]).reshape(self.shape)
+        dtype = np.result_type(v.dtype, np.complex64)
+        imaginary_unit = np.asarray(1j, dtype)
+        image = v[: self.size].astype(dtype) + v[self.size :].astype(dtype) * imaginary_unit
+        return image.reshape(self.shape)
 
     def check(self, x: Any, name: str = "array") -> None:
         """Raise `ValueError` unless ``x`` has this space's shape and field."""

@@ -35,7 +35,7 @@ def mri_slice(size: int = 128) -> Complex128[np.ndarray, "size size"]:
 
     if not 2 <= size <= SAMPLE_SIZE:
         raise ValueError(f"the sample slice has {SAMPLE_SIZE} pixels a side; got size {size}")
-    with matplotlib.cbook.get_sample_data(SAMPLE) as file:
+    with matplotlib.cbook.get_sample_data(SAMPLE) as file:  # type: ignore[union-attr]
         raw = np.frombuffer(file.read(), dtype="<u2")
     full = raw.reshape(SAMPLE_SIZE, SAMPLE_SIZE).astype(np.float64)
     kspace = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(full)))

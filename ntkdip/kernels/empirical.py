@@ -161,9 +161,7 @@ def _jacobian_rows(
     return [block.reshape(outputs.size, -1) for block in blocks + jax.tree.leaves(plain)]
 
 
-def _contract(
-    B: Array, R: Array, window: tuple[Array, Array] | None, pixels: Array
-) -> Array:
+def _contract(B: Array, R: Array, window: tuple[Array, Array] | None, pixels: Array) -> Array:
     """``sum_p B[p] R[p]`` over each output's window: (passes, q', c) -> (passes, g, c, r)."""
     if window is None:
         return jnp.einsum("mpc,pr->mcr", B, R)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 from jaxtyping import Array, Float
@@ -49,7 +48,7 @@ def deep_decoder(
 
     Source: Heckel and Hand, "Deep Decoder" (ICLR 2019), without its final sigmoid.
     """
-    _require_positive(width=width, blocks=blocks)
+    _require_at_least(1, width=width, blocks=blocks)
     chain: list[Layer] = []
     for block in range(blocks):
         gain = 1.0 if block == 0 or normalisation else 2.0
@@ -93,7 +92,8 @@ def wide_cnn(
     -------
     Architecture for inputs ``(*pixels, any number of channels)``.
     """
-    _require_positive(width=width, depth=depth - 1, kernel_size=kernel_size)
+    _require_at_least(1, width=width, kernel_size=kernel_size)
+    _require_at_least(2, depth=depth)
     chain: list[Layer] = [Conv(width, kernel_size, 1.0, padding), ReLU()]
     for _ in range(depth - 2):
         chain += [Conv(width, kernel_size, 2.0, padding), ReLU()]
@@ -152,7 +152,7 @@ def input_shape(net: Architecture, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(n // factor for n in shape)
 
 
-def _require_positive(**values: Any) -> None:
+def _require_at_least(least: int, **values: int) -> None:
     for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name} is too small (a network needs depth >= 2, the rest >= 1)")
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}; got {value}")

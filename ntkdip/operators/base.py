@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import jax
@@ -72,11 +73,15 @@ def apply_to_rows(
     -------
     ``(m, range.real_size)`` or ``(m, domain.real_size)``, float64, on the host.
     """
+    with host_float64():
+        return np.asarray(_embedded_rows(A, jnp.asarray(rows), adjoint))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _embedded_rows(A: LinearOperator, rows: Array, adjoint: bool) -> Array:
     source, target = (A.range, A.domain) if adjoint else (A.domain, A.range)
     apply = A.adjoint if adjoint else A.__call__
-    with host_float64():
-        out = jax.vmap(lambda v: target.embed(apply(source.unembed(v))))(jnp.asarray(rows))
-        return np.asarray(out)
+    return jax.vmap(lambda v: target.embed(apply(source.unembed(v))))(rows)
 
 
 def real_matrix(A: LinearOperator) -> Float64[np.ndarray, "p n"]:

@@ -2,7 +2,12 @@
 
 from ntkdip.plotting.dynamics import distance_curve, psnr_curves
 from ntkdip.plotting.images import error_map, magnitude, phase
-from ntkdip.plotting.spectra import eigenvalue_decay, eigenvector_fourier, kernel_fourier
+from ntkdip.plotting.spectra import (
+    eigenvalue_decay,
+    eigenvector_fourier,
+    kernel_coherence,
+    kernel_fourier,
+)
 from ntkdip.plotting.style import COLOURS, colour, style
 
 __all__ = [
@@ -12,6 +17,7 @@ __all__ = [
     "eigenvalue_decay",
     "eigenvector_fourier",
     "error_map",
+    "kernel_coherence",
     "kernel_fourier",
     "magnitude",
     "phase",

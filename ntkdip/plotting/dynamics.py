@@ -36,11 +36,12 @@ def psnr_curves(
 def distance_curve(ax: Axes, name: str, steps: np.ndarray, distance: np.ndarray) -> Axes:
     """Relative distance between predicted and trained image, against iteration."""
     later = steps > 0
-    ax.loglog(steps[later], distance[later], color=colour(name), label=name)
+    ax.semilogx(steps[later], 100 * distance[later], color=colour(name), label=name)
     ax.set(
         xlabel="iteration",
-        ylabel=r"$\|z_t^{trained} - z_t^{predicted}\| \,/\, \|z_t^{predicted}\|$",
-        title="Distance between the two",
+        ylabel="distance / norm of the prediction (%)",
+        title="Distance between trained and predicted image",
     )
+    ax.set_ylim(bottom=0)
     ax.grid(True)
     return ax

@@ -6,18 +6,22 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 
 from ntkdip.plotting.style import HEAT, colour
 from ntkdip.spectrum import EigenvectorContent, KernelContent
 
 FLOOR = 1e-12
+"""Relative eigenvalues below this are float64 rounding."""
+
+DYNAMIC_RANGE = 1e-5
+"""Smallest relative coupling that the logarithmic picture shows."""
 
 
 def eigenvalue_decay(ax: Axes, eigenvalues: Mapping[str, np.ndarray]) -> Axes:
     """Eigenvalues over the largest, against their rank, one line a kernel.
 
-    Values below 1e-12 of the largest (float64 rounding) are left out.
+    Values below `FLOOR` are left out.
     """
     for name, values in eigenvalues.items():
         relative = values / values[0]
@@ -32,37 +36,52 @@ def eigenvalue_decay(ax: Axes, eigenvalues: Mapping[str, np.ndarray]) -> Axes:
 
 def eigenvector_fourier(ax: Axes, content: EigenvectorContent, name: str) -> Axes:
     """``|F V|``: one column an eigenvector, sorted by mean frequency; rows are radii."""
-    peak = np.quantile(content.magnitude, 0.999)
     image = ax.imshow(
         content.magnitude,
         cmap=HEAT,
         vmin=0,
-        vmax=peak,
+        vmax=1,
         aspect="auto",
         origin="lower",
         extent=(0.5, content.mean.size + 0.5, content.radius[0] - 0.5, content.radius[-1] + 0.5),
     )
     ax.set(
-        title=f"{name}: $|F V|$, mean spread {content.spread.mean():.1f} cycles",
-        xlabel="eigenvector, by mean frequency",
+        title=f"{name}: mean spread {content.spread.mean():.1f} cycles",
+        xlabel=f"leading {content.mean.size} eigenvectors, by mean frequency",
         ylabel="$|k|$ (cycles / field of view)",
     )
-    ax.figure.colorbar(image, ax=ax, label="magnitude")
+    ax.figure.colorbar(image, ax=ax, label="$|F V|$ (a column has norm 1)")
     return ax
 
 
 def kernel_fourier(ax: Axes, content: KernelContent, name: str) -> Axes:
     """``|F W F^H|`` over its largest entry, logarithmic; rows and columns sorted by ``|k|``."""
-    relative = np.maximum(content.magnitude / content.magnitude.max(), 1e-5)
-    image = ax.imshow(relative, cmap=HEAT, norm=LogNorm(1e-5, 1), interpolation="antialiased")
-    wanted = np.arange(0, content.radius[-1] + 1, 5)
-    places = np.searchsorted(content.radius, wanted)
+    relative = np.maximum(content.magnitude / content.magnitude.max(), DYNAMIC_RANGE)
+    title = f"{name}: {content.off_diagonal:.1%} of energy off diagonal"
+    scale = LogNorm(DYNAMIC_RANGE, 1)
+    return _by_radius(ax, relative, content.radius, scale, title, r"$|F W F^H|$, relative")
+
+
+def kernel_coherence(ax: Axes, content: KernelContent, name: str) -> Axes:
+    """``|F W F^H|`` over the root of its diagonal entries: 1 on it, 0 where nothing couples."""
+    diagonal = np.sqrt(np.diag(content.magnitude))
+    coherence = content.magnitude / np.outer(diagonal, diagonal)
+    title = f"{name}: coherence between frequencies"
+    label = r"$|F W F^H|_{kk'} / \sqrt{|F W F^H|_{kk} |F W F^H|_{k'k'}}$"
+    return _by_radius(ax, coherence, content.radius, Normalize(0, 1), title, label)
+
+
+def _by_radius(
+    ax: Axes, values: np.ndarray, radius: np.ndarray, scale: Normalize, title: str, label: str
+) -> Axes:
+    image = ax.imshow(values, cmap=HEAT, norm=scale, interpolation="antialiased")
+    wanted = np.r_[0, np.arange(10, radius[-1] + 1, 5)]
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(places, [f"{w:.0f}" for w in wanted])
+        axis.set_ticks(np.searchsorted(radius, wanted), [f"{w:.0f}" for w in wanted])
     ax.set(
-        title=f"{name}: $|F W F^H|$, {content.off_diagonal:.1%} off diagonal",
+        title=title,
         xlabel="$|k|$ (cycles / field of view)",
         ylabel="$|k'|$ (cycles / field of view)",
     )
-    ax.figure.colorbar(image, ax=ax, label="relative magnitude")
+    ax.figure.colorbar(image, ax=ax, label=label)
     return ax

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib as mpl
 from cycler import cycler
@@ -27,7 +28,7 @@ def colour(method: str) -> str:
 @contextlib.contextmanager
 def style() -> Iterator[None]:
     """Scope in which figures get the package's style; matplotlib's settings stay as they are."""
-    settings = {
+    settings: Any = {
         "axes.grid": False,
         "axes.prop_cycle": cycler(color=OTHERS),
         "axes.spines.right": False,

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from ntkdip import data, kernels, metrics, networks, operators, theory
 from ntkdip.studies.compare import Comparison, compare
 from ntkdip.studies.environment import environment, peak_memory_bytes
-from ntkdip.studies.files import save_figure, writable_folder, write_json
 from ntkdip.studies.figures import demo_figures
+from ntkdip.studies.files import save_figure, writable_folder, write_json
 from ntkdip.studies.report import write_report
 
 EIGENPROBLEM_MATRICES = 10
@@ -159,14 +159,14 @@ class _Log:
 
 def _architectures(config: DemoConfiguration) -> list[networks.Architecture]:
     return [
-        networks.deep_decoder(config.decoder_width, config.decoder_blocks, normalisation=False),
+        networks.deep_decoder(
+            config.decoder_width, config.decoder_blocks, normalisation=False, upsampling="circular"
+        ),
         networks.wide_cnn(config.wcnn_width, config.wcnn_depth, config.wcnn_kernel_size),
     ]
 
 
-def _require_fit(
-    architectures: list[networks.Architecture], config: DemoConfiguration
-) -> None:
+def _require_fit(architectures: list[networks.Architecture], config: DemoConfiguration) -> None:
     """Refuse sizes that do not divide or do not fit, before anything is allocated."""
     decoder, cnn = architectures
     if not 2 <= config.size <= data.SAMPLE_SIZE:

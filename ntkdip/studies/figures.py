@@ -22,12 +22,13 @@ CAPTIONS = {
     "alone (line) and reached by gradient descent from the same start with the same step size "
     "(dots); the prediction goes on where training stops. Right: how far the two images are "
     "apart.",
-    "eigenvector_fourier": "Where the eigenvectors of each kernel live in k-space. A column is "
-    "one eigenvector; +k and -k are folded together and frequencies pooled by radius. Narrow "
-    "columns are Fourier modes; wide ones couple frequencies.",
+    "eigenvector_fourier": "Where the leading eigenvectors of each kernel live in k-space. A "
+    "column is one eigenvector; +k and -k are folded together and frequencies pooled by "
+    "radius. Narrow columns are Fourier modes; wide ones couple frequencies.",
     "kernel_fourier": "The kernels themselves in the Fourier basis, frequencies sorted by "
-    "radius. A diagonal matrix cannot carry information from sampled to unsampled frequencies. "
-    "Unlike eigenvectors, this does not depend on how a solver orders degenerate ones.",
+    "radius; below, relative to the diagonal. A diagonal matrix cannot carry information from "
+    "sampled to unsampled frequencies. Unlike eigenvectors, this does not depend on how a "
+    "solver orders degenerate ones.",
     "eigenvalue_decay": "Eigenvalues of both kernels, relative to the largest.",
     "sampling": "The magnitude of the slice, its phase, and the sampled k-space lines.",
 }
@@ -59,13 +60,13 @@ def _gallery(result: DemoResult) -> Figure:
         panels.append((f"{c.name}\ntrained, ", c.trained[-1]))
     errors = [np.abs(image - truth) for _, image in panels]
     peak = float(np.quantile(np.stack(errors), 0.995))
-    figure, axes = plt.subplots(2, len(panels) + 1, figsize=(10, 4.2), squeeze=False)
+    figure, axes = plt.subplots(2, len(panels) + 1, figsize=(10, 3.6))
     grey = plotting.magnitude(axes[0, 0], truth, "truth\n")
     for column, (name, image) in enumerate(panels, 1):
         title = f"{name}{metrics.psnr(image, truth):.1f} dB"
         plotting.magnitude(axes[0, column], image, title)
         heat = plotting.error_map(axes[1, column], image, truth, "", peak=peak)
-    axes[1, 0].axis("off")
+    plotting.magnitude(axes[1, 0], result.mask.astype(float), "sampled k-space")
     figure.colorbar(grey, ax=axes[0], label="magnitude", fraction=0.02)
     figure.colorbar(heat, ax=axes[1], label="|error|", fraction=0.02)
     return figure
@@ -99,9 +100,10 @@ def _eigenvectors(result: DemoResult) -> Figure:
 
 
 def _coupling(result: DemoResult) -> Figure:
-    figure, axes = plt.subplots(1, len(result.comparisons), figsize=(10, 4.4))
-    for ax, c in zip(axes, result.comparisons, strict=True):
-        plotting.kernel_fourier(ax, c.coupling, c.name)
+    figure, axes = plt.subplots(2, len(result.comparisons), figsize=(10, 8.2))
+    for column, c in zip(axes.T, result.comparisons, strict=True):
+        plotting.kernel_fourier(column[0], c.coupling, c.name)
+        plotting.kernel_coherence(column[1], c.coupling, c.name)
     return figure
 
 

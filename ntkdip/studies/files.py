@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from pathlib import Path
@@ -46,8 +47,16 @@ def write_json(path: Path, content: Any) -> None:
 
 def save_figure(figure: Figure, folder: Path, name: str) -> None:
     """Write ``name.png`` and ``name.pdf``."""
-    for ending in ("png", "pdf"):
-        figure.savefig(folder / f"{name}.{ending}")
+    # Embedding a font whose creation date is unset makes fontTools warn on standard error.
+    fonts = logging.getLogger("fontTools")
+    level = fonts.level
+    fonts.setLevel(logging.ERROR)
+    try:
+        figure.savefig(folder / f"{name}.png")
+        figure.set_layout_engine("none")  # what the PNG settled holds for the PDF
+        figure.savefig(folder / f"{name}.pdf")
+    finally:
+        fonts.setLevel(level)
 
 
 def _plain(value: Any) -> Any:

@@ -51,12 +51,18 @@ def findings(numbers: dict[str, Any]) -> list[str]:
             f"{'above' if gain > 0 else 'below'} zero-filled ({zero_filled:.2f} dB). The limit "
             f"of Theorem 1 lies at {prediction['limit_psnr_db']:.2f} dB."
         )
-    shares = {
-        name: network["kernel"]["off_diagonal_energy_share_in_fourier_basis"]
-        for name, network in numbers["networks"].items()
-    }
-    spread = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
-    lines.append(f"Share of kernel energy that couples different frequencies: {spread}.")
+    kernel_facts = (
+        ("off_diagonal_energy_share_in_fourier_basis", "{:.1%}",
+         "Share of kernel energy that couples different frequencies"),
+        ("leading_eigenvectors_mean_frequency_spread_cycles", "{:.1f} cycles",
+         "Mean frequency spread of a leading eigenvector"),
+    )  # fmt: skip
+    for key, form, what in kernel_facts:
+        values = (
+            f"{name} {form.format(network['kernel'][key])}"
+            for name, network in numbers["networks"].items()
+        )
+        lines.append(f"{what}: {', '.join(values)}.")
     passed = sum(check["passed"] for check in numbers["checks"])
     lines.append(f"Theorem checks: {passed} of {len(numbers['checks'])} hold.")
     return lines

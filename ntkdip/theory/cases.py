@@ -58,7 +58,9 @@ def make_case(
     return Case(W, kernel, A, fourier_matrix(mask, complex_image), x)
 
 
-def fourier_matrix(mask: Bool[np.ndarray, "h w"], complex_image: bool) -> Float64[np.ndarray, "p n"]:
+def fourier_matrix(
+    mask: Bool[np.ndarray, "h w"], complex_image: bool
+) -> Float64[np.ndarray, "p n"]:
     """Real matrix of masked Fourier sampling, by NumPy's FFT of every basis image."""
     space = Space(mask.shape, complex_image)
     columns = []

@@ -89,7 +89,7 @@ def _full_rank(rng: np.random.Generator, fault: bool) -> list[Check]:
     predicted = -root @ (inverse_root @ case.x - Q @ (Q.T @ (inverse_root @ case.x)))
     reachable = W @ case.matrix.T @ rng.standard_normal(case.matrix.shape[0])
     inside = dataclasses.replace(case, x=reachable)
-    scale = np.linalg.norm(case.x)
+    scale = _norm(case.x)
     return [
         Check(
             "theorem-1a-null-space",
@@ -157,7 +157,7 @@ def _circulant(rng: np.random.Generator, fault: bool, *, complex_image: bool) ->
     """Corollary 1 and its consequence: a circulant kernel leaves what is unmeasured."""
     mask = random_mask(rng)
     W, spectrum = circulant(rng, complex_image)
-    x = rng.standard_normal(W.shape[0])
+    x = np.asarray(rng.standard_normal(W.shape[0]))
     case = make_case(W, mask, x, complex_image=complex_image, inject_fault=fault)
     A, scale, field = case.matrix, _norm(x), "complex" if complex_image else "real"
     commutator = np.linalg.norm(case.given.matrix @ (A.T @ A) - (A.T @ A) @ case.given.matrix)
@@ -177,7 +177,7 @@ def _circulant(rng: np.random.Generator, fault: bool, *, complex_image: bool) ->
     regime = KernelRegime(case.given, case.A)
     mse = regime.mse(case.image, SIGMA, t).total
     predicted = _corollary(spectrum, a, case, regime.step_size, t)
-    checks = [
+    return [
         Check(
             f"corollary-1-{field}-limit",
             f"W circulant, {field} image: the limit is A^+ y"
@@ -195,7 +195,6 @@ def _circulant(rng: np.random.Generator, fault: bool, *, complex_image: bool) ->
             1e-9,
         ),
     ]
-    return checks
 
 
 def _corollary(
@@ -220,11 +219,9 @@ def _recursion(rng: np.random.Generator, fault: bool) -> list[Check]:
     A, W = case.matrix, case.W
     bound = 2 / np.linalg.eigvalsh(A @ W @ A.T)[-1]
     given_bound = KernelRegime(case.given, case.A).step_size_bound()
-    start = rng.standard_normal(n)
+    start = np.asarray(rng.standard_normal(n))
     step = 0.95 * min(bound, given_bound)
-    regime = KernelRegime(
-        case.given, case.A, step_size=step, z0=case.A.domain.unembed(start)
-    )
+    regime = KernelRegime(case.given, case.A, step_size=step, z0=case.A.domain.unembed(start))
     steps = [1, 10, 1000]
     closed = regime.trajectory(case.data, steps)
     z, worst = start, 0.0
@@ -255,10 +252,10 @@ def _monte_carlo(rng: np.random.Generator, fault: bool, *, complex_image: bool) 
     predicted = regime.mse(case.image, SIGMA, MONTE_CARLO_STEPS).total
     step = 1 / np.linalg.eigvalsh(A @ W @ A.T)[-1]
     noise = SIGMA / np.sqrt(2) * rng.standard_normal((A.shape[0], DRAWS))
-    data, z = (A @ x)[:, None] + noise, np.zeros((n, DRAWS))
+    data, z, gain = (A @ x)[:, None] + noise, np.zeros((n, DRAWS)), step * W @ A.T
     checks = []
     for t in range(1, MONTE_CARLO_STEPS[-1] + 1):
-        z = z + step * W @ (A.T @ (data - A @ z))
+        z = z + gain @ (data - A @ z)
         if t not in MONTE_CARLO_STEPS:
             continue
         errors = np.sum((z - x[:, None]) ** 2, axis=0)

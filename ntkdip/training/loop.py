@@ -86,7 +86,9 @@ def train(
     chunk = STEPS_PER_SCAN if (scan_by_default() if scan is None else scan) else 1
     advance = _advance(objective, optimiser, chunk)
     evaluate = jax.jit(lambda p: (objective.loss(p), objective.image(p)))
-    state, images, losses = (params, optimiser.init(params)), [], []
+    images: list[np.ndarray] = []
+    losses: list[np.ndarray] = []
+    state = (params, optimiser.init(params))
     bar = track(range(int(stops[-1])), name)
     done = 0
     for i, stop in enumerate(stops):

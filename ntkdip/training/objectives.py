@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Inexact
 
@@ -27,7 +28,7 @@ class Objective:
 def least_squares(
     net: Architecture,
     A: LinearOperator,
-    y: Inexact[Array, "..."],
+    y: Inexact[Array | np.ndarray, "..."],
     z: Float[Array, "*pixels channels"],
     *,
     centre: nnx.State | None = None,

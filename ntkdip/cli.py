@@ -1,0 +1,155 @@
+"""The command line: argument parsing and what is printed; the work is elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from ntkdip.studies.demo import DemoConfiguration
+
+PRESETS = {"smoke": {16: 2, 32: 2}, "quick": {64: 8, 256: 4}, "full": {64: 8, 256: 8, 1024: 4}}
+
+
+def main() -> None:
+    """Entry point of ``ntkdip``.  Bad input ends in one line and exit status 2."""
+    commands: dict[str, Callable[..., int]] = {
+        "demo": demo,
+        "verify": verify,
+        "study": study,
+        "info": info,
+    }
+    try:
+        status: int = tyro.extras.subcommand_cli_from_dict(
+            commands, prog="ntkdip", description="Theory and training of untrained networks."
+        )
+    except (ValueError, MemoryError, OSError) as fault:
+        Console(stderr=True).print(f"[bold red]error:[/] {fault}", soft_wrap=True)
+        sys.exit(2)
+    sys.exit(status)
+
+
+def demo(
+    config: Annotated[DemoConfiguration, tyro.conf.arg(name="")],
+    out: Path = Path("ntkdip-demo"),
+) -> int:
+    """Reconstruct a real MRI slice: prediction and training side by side.
+
+    Args:
+        config: what to run.
+        out: output folder for the report, figures and numbers.
+    """
+    from ntkdip.studies.demo import run_demo
+    from ntkdip.studies.report import findings
+
+    result = run_demo(out, config)
+    console = Console()
+    table = Table("", "predicted", "trained", "distance", "limit", title="PSNR (dB)")
+    zero_filled = result.numbers["zero_filled"]["psnr_db"]
+    table.add_row("zero-filled", f"{zero_filled:.2f}", "", "", "")
+    for c in result.comparisons:
+        table.add_row(
+            f"[bold]{c.name}[/]",
+            f"{c.predicted_psnr[-1]:.2f}",
+            f"{c.trained_psnr[-1]:.2f}",
+            f"{c.distance[-1]:.1%}",
+            f"{c.limit_psnr:.2f}",
+        )
+    console.print(table)
+    for line in findings(result.numbers):
+        console.print("-", line, highlight=False)
+    failed = [check.name for check in result.checks if not check.passed]
+    if failed:
+        console.print(f"[bold red]failed checks: {', '.join(failed)}[/]")
+    seconds = result.numbers["seconds"]["total"]
+    console.print(f"[green]report: {out / 'report.html'}[/] ({seconds:.0f} s)", soft_wrap=True)
+    return 1 if failed else 0
+
+
+def verify(json: Path | None = None, seed: int = 0, inject_fault: bool = False) -> int:
+    """Check Theorems 1 and 2 and Corollary 1 numerically; exit status 1 if a check fails.
+
+    Args:
+        json: write the checks to this file.
+        seed: seed of the random cases.
+        inject_fault: corrupt one kernel entry, to see checks fail.
+    """
+    from ntkdip.studies.files import writable_folder, write_json
+    from ntkdip.theory import verify as run_checks
+
+    if json is not None:
+        writable_folder(json.parent)
+    checks = run_checks(seed=seed, inject_fault=inject_fault)
+    if json is not None:
+        write_json(json, {"checks": [check.as_dict() for check in checks]})
+    table = Table("check", "statement", "measured", "bound", "")
+    for check in checks:
+        verdict = "[green]holds[/]" if check.passed else "[bold red]fails[/]"
+        broken = "".join(
+            f"\n[red]not met: {h.statement}[/]" for h in check.hypotheses if not h.holds
+        )
+        table.add_row(
+            check.name, check.statement + broken, f"{check.measured:.2e}", f"{check.bound:.0e}",
+            verdict,
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    passed = sum(check.passed for check in checks)
+    console.print(f"{passed} of {len(checks)} checks hold")
+    return 0 if passed == len(checks) else 1
+
+
+def study(
+    name: Annotated[Literal["width"], tyro.conf.Positional],
+    preset: Literal["smoke", "quick", "full"] = "quick",
+    json: Path | None = None,
+) -> int:
+    """Run a study. ``width``: distance between training and prediction against width.
+
+    Args:
+        name: which study.
+        preset: how many widths and seeds.
+        json: write every row to this file.
+    """
+    from ntkdip.studies.files import writable_folder, write_json
+    from ntkdip.studies.width import STEPS, width_law
+
+    if json is not None:
+        writable_folder(json.parent)
+    law = width_law(PRESETS[preset])
+    if json is not None:
+        write_json(json, dataclasses.asdict(law))
+    headers = [f"after {step} steps: mean (smallest to largest)" for step in STEPS]
+    table = Table("width", "seeds", *headers, title=f"{name}: relative distance")
+    for width, seeds in PRESETS[preset].items():
+        cells = []
+        for step in STEPS:
+            low, high = law.extremes(width, step)
+            cells.append(f"{law.geometric_mean(width, step):.2%} ({low:.2%} to {high:.2%})")
+        table.add_row(str(width), str(seeds), *cells)
+    table.add_row("exponent", "", *(f"{e:.2f}" for e in law.exponents))
+    Console().print(table)
+    return 0
+
+
+def info() -> int:
+    """Show versions, devices and memory."""
+    from ntkdip.studies.environment import environment
+
+    facts = environment()
+    table = Table("what", "value")
+    for name, version in facts.pop("versions").items():
+        table.add_row(name, version)
+    for name, value in facts.items():
+        shown = ", ".join(value) if isinstance(value, list) else str(value)
+        if name.endswith("_bytes"):
+            shown = f"{value / 2**30:.1f} GiB"
+        table.add_row(name.removesuffix("_bytes").replace("_", " "), shown)
+    Console().print(table)
+    return 0

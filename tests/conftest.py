@@ -1,0 +1,28 @@
+"""Types checked at run time, strict promotion, and one place for tolerances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jax
+import matplotlib as mpl
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+from tests import runtime_types
+
+mpl.use("agg")
+_hook = install_import_hook("ntkdip", f"{runtime_types.__name__}.typechecked")
+
+
+@pytest.fixture(autouse=True)
+def strict_promotion() -> Iterator[None]:
+    """No silent promotion of dtypes or ranks anywhere in our code."""
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+def tolerance(dtype: object) -> float:
+    """What a well-conditioned computation of this precision must reach."""
+    return {np.float32: 1e-6, np.float64: 1e-12}[np.dtype(dtype).type]

@@ -1,0 +1,87 @@
+"""The command line as a user starts it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def _ntkdip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "ntkdip", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
+    )
+
+
+def test_info_names_versions_devices_and_memory() -> None:
+    done = _ntkdip("info")
+    assert done.returncode == 0, done.stderr
+    for word in ("jax", "flax", "devices", "memory available", "GiB"):
+        assert word in done.stdout
+
+
+def test_verify_passes_and_writes_json(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "checks.json"
+    done = _ntkdip("verify", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    checks = json.loads(file.read_text())["checks"]
+    assert len(checks) >= 8
+    assert f"{len(checks)} of {len(checks)} checks hold" in done.stdout
+    assert done.stderr == ""
+
+
+def test_verify_with_a_fault_fails(tmp_path: Path) -> None:
+    file = tmp_path / "checks.json"
+    done = _ntkdip("verify", "--inject-fault", "--json", str(file))
+    assert done.returncode == 1
+    assert not all(check["passed"] for check in json.loads(file.read_text())["checks"])
+    assert "fails" in done.stdout
+
+
+def test_demo_small(tmp_path: Path) -> None:
+    done = _ntkdip(
+        "demo", "--out", str(tmp_path / "out"), "--size", "16", "--steps", "20",
+        "--decoder-width", "8", "--decoder-blocks", "2", "--wcnn-width", "8", "--wcnn-depth", "3",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "report.html").exists()
+    for word in ("zero-filled", "Deep Decoder", "WCNN", "report.html"):
+        assert word in done.stdout
+    assert done.stderr == "", "progress bars stay out of pipes"
+
+
+def test_study_width_smoke(tmp_path: Path) -> None:
+    file = tmp_path / "width.json"
+    done = _ntkdip("study", "width", "--preset", "smoke", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(file.read_text())["rows"]
+    assert {row["width"] for row in rows} == {16, 32}
+    assert "exponent" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--size", "42"), "no multiple of 8"),
+        (("--size", "256"), "GiB of memory are available"),
+        (("--acceleration", "0.5"), "acceleration 0.5 keeps"),
+        (("--out", "/proc/nowhere"), "cannot be written"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_two(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    folder = () if "--out" in arguments else ("--out", str(tmp_path / "out"))
+    done = _ntkdip("demo", *folder, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "report.html").exists()

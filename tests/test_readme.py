@@ -1,0 +1,30 @@
+"""The README's code runs as written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_api_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    assert len(blocks) == 1
+    lines = [line for line in blocks[0].splitlines() if line.strip()]
+    assert 15 <= len(lines) <= 25
+    names: dict[str, object] = {}
+    # A user's session promotes dtypes as JAX does by default.
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        exec(compile(blocks[0], "README.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "predicted limit" in printed
+    assert "fails" not in printed
+
+
+def test_pictures_exist() -> None:
+    for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README.read_text()):
+        assert (README.parent / target).is_file(), target
