@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from ntkdip.spectrum import EigenvectorContent, KernelContent
 FLOOR = 1e-12
 """Relative eigenvalues below this are float64 rounding."""
 
-DYNAMIC_RANGE = 1e-5
+DYNAMIC_RANGE = 1e-6
 """Smallest relative coupling that the logarithmic picture shows."""
 
 
@@ -63,16 +64,25 @@ def kernel_fourier(ax: Axes, content: KernelContent, name: str) -> Axes:
 
 
 def kernel_coherence(ax: Axes, content: KernelContent, name: str) -> Axes:
-    """``|F W F^H|`` over the root of its diagonal entries: 1 on it, 0 where nothing couples."""
+    """``|F W F^H|`` over the root of its diagonal entries: 1 on it, 0 where nothing couples.
+
+    The scale ends at 0.5, because off the diagonal values are small.
+    """
     diagonal = np.sqrt(np.diag(content.magnitude))
     coherence = content.magnitude / np.outer(diagonal, diagonal)
     title = f"{name}: coherence between frequencies"
     label = r"$|F W F^H|_{kk'} / \sqrt{|F W F^H|_{kk} |F W F^H|_{k'k'}}$"
-    return _by_radius(ax, coherence, content.radius, Normalize(0, 1), title, label)
+    return _by_radius(ax, coherence, content.radius, Normalize(0, 0.5), title, label, "max")
 
 
 def _by_radius(
-    ax: Axes, values: np.ndarray, radius: np.ndarray, scale: Normalize, title: str, label: str
+    ax: Axes,
+    values: np.ndarray,
+    radius: np.ndarray,
+    scale: Normalize,
+    title: str,
+    label: str,
+    extend: Literal["neither", "max"] = "neither",
 ) -> Axes:
     image = ax.imshow(values, cmap=HEAT, norm=scale, interpolation="antialiased")
     wanted = np.r_[0, np.arange(10, radius[-1] + 1, 5)]
@@ -83,5 +93,5 @@ def _by_radius(
         xlabel="$|k|$ (cycles / field of view)",
         ylabel="$|k'|$ (cycles / field of view)",
     )
-    ax.figure.colorbar(image, ax=ax, label=label)
+    ax.figure.colorbar(image, ax=ax, label=label, extend=extend)
     return ax

@@ -67,7 +67,7 @@ def test_kernel_pictures(ax, kernel) -> None:
     plotting.kernel_fourier(ax, content, "WCNN")
     shown = np.asarray(ax.images[0].get_array())
     assert shown.max() == 1.0
-    assert shown.min() >= 1e-5
+    assert shown.min() >= 1e-6
     assert "cycles" in ax.get_xlabel()
 
 

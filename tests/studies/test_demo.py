@@ -6,10 +6,11 @@ import html.parser
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from ntkdip import studies
+from ntkdip import networks, studies
 from ntkdip.studies import demo as demo_module
 from ntkdip.studies.figures import CAPTIONS
 from ntkdip.studies.report import findings
@@ -54,14 +55,15 @@ def test_prediction_and_training_agree(run) -> None:
         assert comparison.trained[0].shape == (16, 16)
         assert comparison.steps[0] == 0
         assert comparison.steps[-1] == 120
-        # Width 24: measured 0.02 to 0.13 at the end; 1 would be no agreement at all.
-        assert comparison.distance[-1] < 0.25
+        # Measured at these widths: 0.073 and 0.057.
+        assert comparison.distance[-1] < 0.15
         np.testing.assert_allclose(comparison.predicted_psnr, comparison.trained_psnr, atol=1.5)
 
 
 def test_decoder_is_nearer_to_circulant_than_the_wide_cnn(run) -> None:
     decoder, cnn = run[0].comparisons
-    assert decoder.coupling.off_diagonal < 0.5 * cnn.coupling.off_diagonal
+    # Measured: 0.15 and 0.37 (at the demo's full size 0.11 and 0.75).
+    assert decoder.coupling.off_diagonal < 0.6 * cnn.coupling.off_diagonal
 
 
 def test_arrays_reload_without_pickle(run) -> None:
@@ -103,11 +105,19 @@ def test_findings_follow_the_numbers(numbers) -> None:
     assert f"{count - 1} of {count} hold" in " ".join(findings(flipped))
 
 
-def test_same_seed_same_numbers(run, tmp_path) -> None:
-    again = studies.run_demo(tmp_path, SMALL)
-    for a, b in zip(run[0].comparisons, again.comparisons, strict=True):
-        np.testing.assert_array_equal(a.trained, b.trained)
-        np.testing.assert_array_equal(a.predicted, b.predicted)
+def test_same_key_same_arrays() -> None:
+    truth, A, y, zero_filled = studies.reference_problem()
+    net = networks.wide_cnn(8, 2, 3, complex_image=False)
+    one, two, other = (
+        studies.compare(
+            net, networks.as_input(zero_filled), A, y, truth,
+            record_at=np.array([0, 5]), key=jax.random.key(seed),
+        )
+        for seed in (0, 0, 1)
+    )  # fmt: skip
+    np.testing.assert_array_equal(one.trained, two.trained)
+    np.testing.assert_array_equal(one.predicted, two.predicted)
+    assert (one.trained != other.trained).any()
 
 
 def test_an_interrupted_run_keeps_what_it_has(tmp_path, monkeypatch) -> None:
