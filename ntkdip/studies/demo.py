@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 from tqdm import tqdm
 
 from ntkdip import data, kernels, metrics, networks, operators, theory
@@ -66,7 +66,7 @@ class _Problem:
     A: operators.LinearOperator
     y: np.ndarray
     zero_filled: np.ndarray
-    inputs: list[tuple[networks.Architecture, Float[Array, "h w c"]]]
+    inputs: list[tuple[networks.Architecture, Array]]
 
 
 def run_demo(out: Path, config: DemoConfiguration | None = None) -> DemoResult:
