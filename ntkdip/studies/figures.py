@@ -15,24 +15,40 @@ if TYPE_CHECKING:
     from ntkdip.studies.demo import DemoResult
 
 CAPTIONS = {
-    "gallery": "Truth, zero-filled image, and what each network makes of the same data after "
-    "the last training step: predicted from its kernel, and trained. Error maps include the "
-    "phase and share one scale.",
-    "prediction_and_training": "PSNR against iteration: predicted from kernel and operator "
-    "alone (line) and reached by gradient descent from the same start with the same step size "
-    "(dots); the prediction goes on where training stops. Right: how far the two images are "
-    "apart.",
-    "eigenvector_fourier": "Where the leading eigenvectors of each kernel live in k-space. A "
-    "column is one eigenvector; +k and -k are folded together and frequencies pooled by "
-    "radius. Narrow columns are Fourier modes; wide ones couple frequencies.",
-    "kernel_fourier": "The kernels themselves in the Fourier basis, frequencies sorted by "
-    "radius; below, relative to the diagonal. A diagonal matrix cannot carry information from "
-    "sampled to unsampled frequencies. Unlike eigenvectors, this does not depend on how a "
-    "solver orders degenerate ones.",
-    "eigenvalue_decay": "Eigenvalues of both kernels, relative to the largest.",
-    "sampling": "The magnitude of the slice, its phase, and the sampled k-space lines.",
+    "gallery": (
+        "The same data, two networks",
+        "Truth, zero-filled image, and what each network makes of the same samples after the "
+        "last training step: predicted from its kernel, and trained. Error maps include the "
+        "phase and share one scale.",
+    ),
+    "prediction_and_training": (
+        "Prediction and training",
+        "PSNR against iteration: predicted from kernel and operator alone (line) and reached by "
+        "gradient descent from the same start with the same step size (dots); the prediction "
+        "goes on where training stops. Right: how far the two images are apart.",
+    ),
+    "eigenvector_fourier": (
+        "Fourier content of the eigenvectors",
+        "Where the leading eigenvectors of each kernel live in k-space. A column is one "
+        "eigenvector; +k and -k are folded together and frequencies pooled by radius. Narrow "
+        "columns are Fourier modes; wide ones couple frequencies.",
+    ),
+    "kernel_fourier": (
+        "The kernels in the Fourier basis",
+        "Frequencies sorted by radius; below, relative to the diagonal. A diagonal matrix cannot "
+        "carry information from sampled to unsampled frequencies. Unlike eigenvectors, this does "
+        "not depend on how a solver orders degenerate ones.",
+    ),
+    "eigenvalue_decay": (
+        "Eigenvalue decay",
+        "Eigenvalues of both kernels, relative to the largest.",
+    ),
+    "sampling": (
+        "The measurement",
+        "The magnitude of the slice, its phase, and the sampled k-space lines.",
+    ),
 }
-"""Figure names, in the order of the report, with their captions."""
+"""Figure names in the order of the report: title and caption."""
 
 
 def demo_figures(result: DemoResult) -> Iterator[tuple[str, Figure]]:

@@ -23,9 +23,9 @@ def write_report(result: DemoResult, folder: Path) -> Path:
         undefined=jinja2.StrictUndefined,
     )
     figures = [
-        {"name": name, "title": name.replace("_", " ").capitalize(), "caption": caption,
+        {"name": name, "title": title, "caption": caption,
          "data": base64.b64encode((folder / f"{name}.png").read_bytes()).decode()}
-        for name, caption in CAPTIONS.items()
+        for name, (title, caption) in CAPTIONS.items()
     ]  # fmt: skip
     numbers = result.numbers
     page = templates.get_template("report.html").render(

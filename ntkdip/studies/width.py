@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from ntkdip import data, kernels, metrics, networks, operators, theory, training
+from ntkdip.progress import track
 
 STEPS = (100, 200)
 
@@ -86,9 +87,8 @@ def width_law(seeds: dict[int, int]) -> WidthLaw:
     if len(seeds) < 2 or min(seeds.values()) < 1:
         raise ValueError(f"an exponent needs two widths with a seed each; got {seeds}")
     problem = reference_problem()
-    rows = tuple(
-        _train_one(problem, width, seed) for width, count in seeds.items() for seed in range(count)
-    )
+    runs = [(width, seed) for width, count in seeds.items() for seed in range(count)]
+    rows = tuple(_train_one(problem, *run) for run in track(runs, "networks"))
     law = WidthLaw(rows, ())
     widths = sorted(seeds)
     exponents = [_slope(widths, [law.geometric_mean(w, step) for w in widths]) for step in STEPS]

@@ -8,10 +8,12 @@ NumPy's FFT and pseudo-inverse, iterating the recursion, or Monte Carlo.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ntkdip.progress import track
 from ntkdip.theory.cases import Case, circulant, make_case, random_mask, wishart
 from ntkdip.theory.regime import KernelRegime
 
@@ -64,15 +66,16 @@ def verify(*, seed: int = 0, inject_fault: bool = False) -> list[Check]:
     One `Check` a conclusion, in the order of the theorems; a few seconds.
     """
     rng = np.random.default_rng(seed)
-    return [
-        *_full_rank(rng, inject_fault),
-        *_singular(rng, inject_fault),
-        *_circulant(rng, inject_fault, complex_image=True),
-        *_circulant(rng, inject_fault, complex_image=False),
-        *_recursion(rng, inject_fault),
-        *_monte_carlo(rng, inject_fault, complex_image=True),
-        *_monte_carlo(rng, inject_fault, complex_image=False),
+    groups: list[Callable[[], list[Check]]] = [
+        lambda: _full_rank(rng, inject_fault),
+        lambda: _singular(rng, inject_fault),
+        lambda: _circulant(rng, inject_fault, complex_image=True),
+        lambda: _circulant(rng, inject_fault, complex_image=False),
+        lambda: _recursion(rng, inject_fault),
+        lambda: _monte_carlo(rng, inject_fault, complex_image=True),
+        lambda: _monte_carlo(rng, inject_fault, complex_image=False),
     ]
+    return [check for group in track(groups, "theorem checks") for check in group()]
 
 
 def _full_rank(rng: np.random.Generator, fault: bool) -> list[Check]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Inexact
 
 from ntkdip.networks import Architecture
 from ntkdip.operators import LinearOperator
+from ntkdip.spaces import require_finite
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -56,12 +57,14 @@ def least_squares(
     Raises
     ------
     ValueError
-        If network, operator and data do not fit together.
+        If network, operator and data do not fit together, or data or input are not finite.
     """
     space = net.image_space(z)
     if space != A.domain:
         raise ValueError(f"{net.name} makes images in {space}, the operator takes {A.domain}")
     A.range.check(y, "data")
+    require_finite(y, "data")
+    require_finite(z, "network input")
     y = jnp.asarray(y, jnp.complex64 if A.range.is_complex else jnp.float32)
     start = None if centre is None else net.apply(centre, z)
 

@@ -121,6 +121,8 @@ def test_bad_input_is_refused(problem) -> None:
             training.train(objective, params, optax.sgd(1e-3), steps)
     with pytest.raises(ValueError, match="data: expected shape"):
         training.least_squares(net, A, y[:3], z)
+    with pytest.raises(ValueError, match="data: 1 of"):
+        training.least_squares(net, A, y.at[3].set(jnp.nan), z)
     real = operators.masked_fourier(np.ones((8, 8), bool), complex_image=False)
     with pytest.raises(ValueError, match=r"makes images in C\^8x8, the operator takes R"):
         training.least_squares(net, real, y, z)
