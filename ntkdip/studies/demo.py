@@ -15,9 +15,10 @@ from jaxtyping import Array
 from tqdm import tqdm
 
 from ntkdip import data, kernels, metrics, networks, operators, theory
+from ntkdip.progress import track
 from ntkdip.studies.compare import Comparison, compare
 from ntkdip.studies.environment import environment, peak_memory_bytes
-from ntkdip.studies.figures import demo_figures
+from ntkdip.studies.figures import CAPTIONS, demo_figures
 from ntkdip.studies.files import save_figure, writable_folder, write_json
 from ntkdip.studies.report import write_report
 
@@ -121,7 +122,7 @@ def run_demo(out: Path, config: DemoConfiguration | None = None) -> DemoResult:
         problem.truth, problem.zero_filled, problem.mask, comparisons, checks, log.numbers
     )
     with log.stage("figures and report"):
-        for name, figure in demo_figures(result):
+        for name, figure in track(demo_figures(result), "figures", total=len(CAPTIONS)):
             save_figure(figure, out, name)
         log.finish()
         write_report(result, out)
