@@ -10,11 +10,10 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from ntkdip.studies.demo import DemoConfiguration
-
-PRESETS = {"smoke": {16: 2, 32: 2}, "quick": {64: 8, 256: 4}, "full": {64: 8, 256: 8, 1024: 4}}
+from ntkdip.studies.configuration import WIDTH_PRESETS, DemoConfiguration
 
 
 def main() -> None:
@@ -29,8 +28,8 @@ def main() -> None:
         status: int = tyro.extras.subcommand_cli_from_dict(
             commands, prog="ntkdip", description="Theory and training of untrained networks."
         )
-    except (ValueError, MemoryError, OSError) as fault:
-        Console(stderr=True).print(f"[bold red]error:[/] {fault}", soft_wrap=True)
+    except (ValueError, MemoryError, OSError, FloatingPointError) as fault:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(fault))}", soft_wrap=True)
         sys.exit(2)
     sys.exit(status)
 
@@ -63,12 +62,13 @@ def demo(
         )
     console.print(table)
     for line in findings(result.numbers):
-        console.print("-", line, highlight=False)
+        console.print("-", escape(line), highlight=False)
     failed = [check.name for check in result.checks if not check.passed]
     if failed:
         console.print(f"[bold red]failed checks: {', '.join(failed)}[/]")
     seconds = result.numbers["seconds"]["total"]
-    console.print(f"[green]report: {out / 'report.html'}[/] ({seconds:.0f} s)", soft_wrap=True)
+    report = escape(str(out / "report.html"))
+    console.print(f"[green]report: {report}[/] ({seconds:.0f} s)", soft_wrap=True)
     return 1 if failed else 0
 
 
@@ -80,11 +80,11 @@ def verify(json: Path | None = None, seed: int = 0, inject_fault: bool = False) 
         seed: seed of the random cases.
         inject_fault: corrupt one kernel entry, to see checks fail.
     """
-    from ntkdip.studies.files import writable_folder, write_json
+    from ntkdip.studies.files import writable_file, write_json
     from ntkdip.theory import verify as run_checks
 
     if json is not None:
-        writable_folder(json.parent)
+        writable_file(json)
     checks = run_checks(seed=seed, inject_fault=inject_fault)
     if json is not None:
         write_json(json, {"checks": [check.as_dict() for check in checks]})
@@ -117,17 +117,17 @@ def study(
         preset: how many widths and seeds.
         json: write every row to this file.
     """
-    from ntkdip.studies.files import writable_folder, write_json
+    from ntkdip.studies.files import writable_file, write_json
     from ntkdip.studies.width import STEPS, width_law
 
     if json is not None:
-        writable_folder(json.parent)
-    law = width_law(PRESETS[preset])
+        writable_file(json)
+    law = width_law(WIDTH_PRESETS[preset])
     if json is not None:
         write_json(json, dataclasses.asdict(law))
     headers = [f"after {step} steps: mean (smallest to largest)" for step in STEPS]
     table = Table("width", "seeds", *headers, title=f"{name}: relative distance")
-    for width, seeds in PRESETS[preset].items():
+    for width, seeds in WIDTH_PRESETS[preset].items():
         cells = []
         for step in STEPS:
             low, high = law.extremes(width, step)
@@ -140,7 +140,7 @@ def study(
 
 def info() -> int:
     """Show versions, devices and memory."""
-    from ntkdip.studies.environment import environment
+    from ntkdip.studies.provenance import environment
 
     facts = environment()
     table = Table("what", "value")

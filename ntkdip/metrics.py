@@ -9,8 +9,15 @@ from jaxtyping import Inexact
 
 
 def rmse(image: Inexact[Any, "..."], truth: Inexact[Any, "..."]) -> float:
-    """Root mean square error a pixel, phase included; same unit as the images."""
-    return float(np.sqrt(np.mean(np.abs(np.asarray(image) - np.asarray(truth)) ** 2)))
+    """Root mean square error a pixel, phase included; same unit as the images.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or an entry is NaN or infinite.
+    """
+    image, truth = _pair(image, truth)
+    return float(np.sqrt(np.mean(np.abs(image - truth) ** 2)))
 
 
 def psnr(image: Inexact[Any, "..."], truth: Inexact[Any, "..."]) -> float:
@@ -22,11 +29,9 @@ def psnr(image: Inexact[Any, "..."], truth: Inexact[Any, "..."]) -> float:
     Raises
     ------
     ValueError
-        If the shapes differ, or the truth is zero everywhere.
+        If the shapes differ, an entry is NaN or infinite, or the truth is zero everywhere.
     """
-    magnitude, true = np.abs(np.asarray(image)), np.abs(np.asarray(truth))
-    if magnitude.shape != true.shape:
-        raise ValueError(f"psnr compares equal shapes; got {magnitude.shape} and {true.shape}")
+    magnitude, true = map(np.abs, _pair(image, truth))
     peak = true.max()
     if peak == 0:
         raise ValueError("psnr needs a true image that is not zero everywhere")
@@ -40,10 +45,20 @@ def relative_distance(image: Inexact[Any, "..."], reference: Inexact[Any, "..."]
     Raises
     ------
     ValueError
-        If the reference is zero.
+        If the shapes differ, an entry is NaN or infinite, or the reference is zero.
     """
-    reference = np.asarray(reference)
+    image, reference = _pair(image, reference)
     scale = np.linalg.norm(reference)
     if scale == 0:
         raise ValueError("relative_distance needs a reference that is not zero")
-    return float(np.linalg.norm(np.asarray(image) - reference) / scale)
+    return float(np.linalg.norm(image - reference) / scale)
+
+
+def _pair(image: Any, reference: Any) -> tuple[np.ndarray, np.ndarray]:
+    image, reference = np.asarray(image), np.asarray(reference)
+    if image.shape != reference.shape:
+        raise ValueError(f"images of equal shapes compare; got {image.shape}, {reference.shape}")
+    for name, values in (("image", image), ("reference", reference)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"the {name} has NaN or infinite entries; nothing can be compared")
+    return image, reference

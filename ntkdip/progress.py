@@ -1,13 +1,18 @@
-"""Progress bars: on a terminal only, and only for work longer than a second."""
+"""Progress: on a terminal only, and only for work longer than a second."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
 
 T = TypeVar("T")
+
+DELAY = 1.0
+"""Seconds before anything is shown."""
 
 
 def track(items: Iterable[T], description: str, *, total: int | None = None) -> tqdm[T]:
@@ -15,4 +20,31 @@ def track(items: Iterable[T], description: str, *, total: int | None = None) -> 
 
     Silent where standard error is no terminal (pipes, logs) and for the first second.
     """
-    return tqdm(items, desc=description, total=total, disable=None, delay=1.0, leave=False)
+    return tqdm(items, desc=description, total=total, disable=None, delay=DELAY, leave=False)
+
+
+@contextlib.contextmanager
+def ticking(description: str) -> Iterator[None]:
+    """A line with the time elapsed, for work that has no steps to count.
+
+    Silent where standard error is no terminal and for the first second.
+    """
+    line = tqdm(
+        desc=description, disable=None, delay=DELAY, leave=False, bar_format="{desc} [{elapsed}]"
+    )
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(1.0):
+            line.refresh()
+
+    thread = threading.Thread(target=tick, daemon=True)
+    if not line.disable:
+        thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if thread.ident is not None:
+            thread.join()
+        line.close()

@@ -46,6 +46,14 @@ def test_verify_with_a_fault_fails(tmp_path: Path) -> None:
     assert "fails" in done.stdout
 
 
+def test_a_folder_given_as_json_file_is_refused_at_once(tmp_path: Path) -> None:
+    for command in (("verify",), ("study", "width", "--preset", "full")):
+        done = _ntkdip(*command, "--json", str(tmp_path))
+        assert done.returncode == 2
+        assert "is a folder; name a file with --json" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_demo_small(tmp_path: Path) -> None:
     done = _ntkdip(
         "demo", "--out", str(tmp_path / "out"), "--size", "16", "--steps", "20",
@@ -73,7 +81,7 @@ def test_study_width_smoke(tmp_path: Path) -> None:
         (("--size", "42"), "no multiple of 8"),
         (("--size", "256"), "GiB of memory are available"),
         (("--acceleration", "0.5"), "acceleration 0.5 keeps"),
-        (("--out", "/proc/nowhere"), "cannot be written"),
+        (("--out", "/proc/nowhere[/b]"), "'/proc/nowhere[/b]' cannot be written"),
     ],
 )
 def test_bad_input_is_one_line_and_status_two(

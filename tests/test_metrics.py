@@ -23,5 +23,10 @@ def test_zero_truth_and_shapes_are_refused() -> None:
         metrics.psnr(np.ones(2), np.zeros(2))
     with pytest.raises(ValueError, match="equal shapes"):
         metrics.psnr(np.ones(2), np.ones(3))
+    for metric in (metrics.psnr, metrics.rmse, metrics.relative_distance):
+        with pytest.raises(ValueError, match=r"equal shapes.*\(4, 4\), \(4,\)"):
+            metric(np.ones((4, 4)), np.ones(4))
+        with pytest.raises(ValueError, match="the image has NaN"):
+            metric(np.array([1.0, np.nan]), np.ones(2))
     with pytest.raises(ValueError, match="not zero"):
         metrics.relative_distance(np.ones(2), np.zeros(2))

@@ -77,7 +77,7 @@ def _imported_rooms(path: Path) -> set[str]:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ntkdip"):
             parts = (node.module or "").split(".")
             rooms |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
-    return rooms
+    return rooms & set(ROOMS)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import scipy.linalg
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 
+from ntkdip.progress import ticking
 from ntkdip.spaces import Space, require_finite
 
 
@@ -45,11 +46,11 @@ class DenseKernel:
     Raises
     ------
     ValueError
-        If the shape does not fit the space, entries are NaN or infinite, or the matrix
-        is asymmetric by more than 1e-10 of its largest entry.
+        If the shape does not fit the space, the matrix is not float64, entries are NaN or
+        infinite, or it is asymmetric by more than 1e-10 of its largest entry.
     """
 
-    matrix: Float64[np.ndarray, "n n"]
+    matrix: Float[np.ndarray, "n n"]
     space: Space
 
     def __post_init__(self) -> None:
@@ -58,6 +59,12 @@ class DenseKernel:
             raise ValueError(
                 f"a kernel on {self.space} is a ({n}, {n}) matrix on the real embedding; "
                 f"got shape {self.matrix.shape}"
+            )
+        if self.matrix.dtype != np.float64:
+            raise ValueError(
+                f"a dense kernel is float64, because theory divides by its small eigenvalues; "
+                f"got {self.matrix.dtype}. Use matrix.astype(numpy.float64) if it was computed "
+                "in that precision on purpose"
             )
         require_finite(self.matrix, "kernel")
         asymmetry = np.abs(self.matrix - self.matrix.T).max()
@@ -77,7 +84,8 @@ class DenseKernel:
 
     @cached_property
     def _eigenpairs(self) -> tuple[np.ndarray, np.ndarray]:
-        values, vectors = scipy.linalg.eigh(self.matrix, driver="evd")
+        with ticking(f"eigenproblem of size {len(self.matrix)}"):
+            values, vectors = scipy.linalg.eigh(self.matrix, driver="evd")
         return values[::-1], vectors[:, ::-1]
 
     def eigh(self, k: int | None = None) -> tuple[np.ndarray, np.ndarray]:

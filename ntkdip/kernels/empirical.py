@@ -65,7 +65,8 @@ def empirical(
 
     Notes
     -----
-    Cost: one backward pass per output, then ``n^2 sum_l c_l min(d_l, q_l)`` float64
+    Cost: backward passes, each shared by outputs whose windows do not meet
+    (`ntkdip.kernels.locality`), then ``n^2 sum_l c_l min(d_l, q_l)`` float64
     multiplications.  Memory: `ntkdip.kernels.empirical_bytes`.  Source: design page,
     section 3; the factored contraction is ours.
     """
@@ -73,12 +74,19 @@ def empirical(
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         require_finite(leaf, f"parameter {jax.tree_util.keystr(path)}")
     space = net.image_space(z)
-    n = space.real_size
     require_memory(empirical_bytes(net, z.shape), f"the dense kernel of {net.name} on {space}")
 
-    factors = [_narrow_factor(np.asarray(X)) for X in _patches(net, params, z)]
+    with jax.default_matmul_precision("highest"):
+        rows = _all_rows(net, params, z)
+    return DenseKernel(_gram(rows, net.name), space)
+
+
+def _all_rows(net: Architecture, params: nnx.State, z: Array) -> list[np.ndarray]:
+    """The compressed Jacobian, ``(n, columns)`` float32, one block a layer."""
+    space = net.image_space(z)
+    factors = [jnp.asarray(_narrow_factor(np.asarray(X))) for X in _patches(net, params, z)]
     plan = locality(net, z.shape)
-    windows = [w and (w.index, w.mask) for w in plan.windows]
+    windows = [w and (jnp.asarray(w.index), jnp.asarray(w.mask)) for w in plan.windows]
     passes = _passes(plan.groups, space)
     chunk = min(passes_per_chunk(net, z.shape), len(passes))
     rows: list[np.ndarray] = []
@@ -86,11 +94,11 @@ def empirical(
         outputs = np.full((chunk, passes.shape[1]), -1, np.int32)
         outputs[: len(passes) - start] = passes[start : start + chunk]
         blocks = _jacobian_rows(net, params, z, factors, windows, jnp.asarray(outputs))
-        rows = rows or [np.empty((n, block.shape[1]), np.float32) for block in blocks]
+        rows = rows or [np.empty((space.real_size, b.shape[1]), np.float32) for b in blocks]
         real = outputs.ravel() >= 0
         for row, block in zip(rows, blocks, strict=True):
             row[outputs.ravel()[real]] = np.asarray(block)[real]
-    return DenseKernel(_gram(rows, net.name), space)
+    return rows
 
 
 def _passes(groups: np.ndarray, space: Space) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,10 @@ CHUNK_BYTES = 256 * 2**20
 
 COLUMNS_PER_CONTRACTION = 4096
 """Jacobian columns that are lifted to float64 at a time."""
+
+
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+"""Where Linux says what a container may take (version 2)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +95,19 @@ def empirical_bytes(net: Architecture, input_shape: tuple[int, ...]) -> int:
     return jacobian + factors + CHUNK_BYTES + 8 * n * COLUMNS_PER_CONTRACTION + 24 * n**2
 
 
+def available_bytes() -> int:
+    """Memory that this process may still take: the machine's, or its control group's if less."""
+    available = psutil.virtual_memory().available
+    limit = CONTROL_GROUP / "memory.max"
+    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+        used = int((CONTROL_GROUP / "memory.current").read_text())
+        available = min(available, max(int(text) - used, 0))
+    return int(available)
+
+
 def require_memory(needed: int, what: str) -> None:
     """Raise `MemoryError` with the estimate unless ``needed`` bytes are available."""
-    available = psutil.virtual_memory().available
+    available = available_bytes()
     if needed > available:
         raise MemoryError(
             f"{what} needs about {needed / 2**30:.1f} GiB, but {available / 2**30:.1f} GiB of "

@@ -42,6 +42,14 @@ class Architecture:
     layers: tuple[Layer, ...]
     parameterisation: Parameterisation = "ntk"
 
+    def __post_init__(self) -> None:
+        last = self.layers[-1] if self.layers else None
+        if not isinstance(last, Conv) or last.channels not in (1, 2):
+            raise ValueError(
+                "the last layer is a convolution to 1 (real image) or 2 (complex image) "
+                f"channels; got {last}"
+            )
+
     @property
     def upsampling_factor(self) -> int:
         """Output pixels per input pixel and axis."""

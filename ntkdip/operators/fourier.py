@@ -25,7 +25,7 @@ def centred_ifft(k: Inexact[Array | np.ndarray, "..."]) -> Inexact[Array, "..."]
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class MaskedFourier(LinearOperator):
     """``A x = M F x``: the sampled entries of the centred orthonormal Fourier transform.
 
@@ -81,7 +81,8 @@ def masked_fourier(
     Raises
     ------
     ValueError
-        If the mask is empty, holds anything but 0 and 1, or does not fit ``shape``.
+        If the mask is empty, neither 1D nor 2D, holds anything but 0 and 1, or does not
+        fit ``shape``.
     """
     mask = np.asarray(mask)
     if shape is not None and mask.shape != tuple(shape):
@@ -89,6 +90,8 @@ def masked_fourier(
             f"the mask's shape {mask.shape} does not fit the image's shape {tuple(shape)}; "
             "build the mask for the image"
         )
+    if mask.ndim not in (1, 2):
+        raise ValueError(f"a sampling mask is 1D or 2D; got shape {mask.shape}")
     if mask.dtype != bool:
         if not np.isin(mask, (0, 1)).all():
             raise ValueError(

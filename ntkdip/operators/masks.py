@@ -46,6 +46,8 @@ def random_lines(
     ValueError
         If the acceleration leaves no line, or fewer than the centre needs.
     """
+    if not 0 <= centre_fraction <= 1:
+        raise ValueError(f"centre_fraction is a share, 0 to 1; got {centre_fraction}")
     n = shape[axis]
     kept, centre = int(n / acceleration) if acceleration >= 1 else 0, int(centre_fraction * n)
     if kept < max(centre, 1):
@@ -73,9 +75,10 @@ def random_conjugate_pairs(
 ) -> Bool[np.ndarray, " size"]:
     """1D mask symmetric under ``k -> -k``: low frequencies plus random pairs ``+-k``.
 
-    All ``|k| <= cutoff`` are sampled; each pair above, up to ``size // 2 - 1``, is
-    kept with probability ``keep``, drawn in rising order.  With the defaults this is
-    the mask of the 1D reference problem (design page, section 1): 137 samples of 256.
+    All ``|k| <= cutoff`` are sampled; each pair above (an even size's lone ``-size / 2``
+    is no pair, and left out) is kept with probability ``keep``, drawn in rising order.
+    With the defaults this is the mask of the 1D reference problem (design page, section 1):
+    137 samples of 256.
 
     Parameters
     ----------

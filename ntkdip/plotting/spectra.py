@@ -66,10 +66,12 @@ def kernel_fourier(ax: Axes, content: KernelContent, name: str) -> Axes:
 def kernel_coherence(ax: Axes, content: KernelContent, name: str) -> Axes:
     """``|F W F^H|`` over the root of its diagonal entries: 1 on it, 0 where nothing couples.
 
-    The scale ends at 0.5, because off the diagonal values are small.
+    The scale ends at 0.5, because off the diagonal values are small.  Frequencies that
+    the kernel does not reach (diagonal below `FLOOR` of the largest) are shown as 0.
     """
-    diagonal = np.sqrt(np.diag(content.magnitude))
-    coherence = content.magnitude / np.outer(diagonal, diagonal)
+    diagonal = np.diag(content.magnitude)
+    root = np.sqrt(np.where(diagonal > FLOOR * diagonal.max(), diagonal, np.inf))
+    coherence = content.magnitude / np.outer(root, root)
     title = f"{name}: coherence between frequencies"
     label = r"$|F W F^H|_{kk'} / \sqrt{|F W F^H|_{kk} |F W F^H|_{k'k'}}$"
     return _by_radius(ax, coherence, content.radius, Normalize(0, 0.5), title, label, "max")

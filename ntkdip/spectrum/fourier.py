@@ -74,8 +74,8 @@ class KernelContent(NamedTuple):
 
     ``radius`` (q,): radius of each frequency, rising.
     ``magnitude`` (q, q): root of the summed squares over real and imaginary parts.
-    ``off_diagonal``: share of the energy that couples different ``|k|`` (0 for a
-    circulant kernel), where ``+k`` and ``-k`` count as one.
+    ``off_diagonal``: share of the energy that couples a frequency with any but itself and
+    its mirror image ``-k``; 0 for a circulant kernel.
     """
 
     radius: Float64[np.ndarray, " q"]

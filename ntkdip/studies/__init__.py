@@ -1,9 +1,28 @@
-"""Studies: theory against training, each ending in figures and tables."""
+"""Studies: theory against training, each ending in figures and tables.  Each loads on first use."""
 
-from ntkdip.studies.compare import Comparison, compare
-from ntkdip.studies.demo import DemoConfiguration, DemoResult, run_demo
-from ntkdip.studies.environment import environment
-from ntkdip.studies.width import WidthLaw, reference_problem, width_law
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ntkdip.studies.comparison import Comparison, compare
+    from ntkdip.studies.configuration import DemoConfiguration
+    from ntkdip.studies.demo import DemoResult, run_demo
+    from ntkdip.studies.provenance import environment
+    from ntkdip.studies.width import WidthLaw, reference_problem, width_law
+
+_HOMES = {
+    "Comparison": "comparison",
+    "compare": "comparison",
+    "environment": "provenance",
+    "DemoConfiguration": "configuration",
+    "DemoResult": "demo",
+    "WidthLaw": "width",
+    "reference_problem": "width",
+    "run_demo": "demo",
+    "width_law": "width",
+}
 
 __all__ = [
     "Comparison",
@@ -16,3 +35,9 @@ __all__ = [
     "run_demo",
     "width_law",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"ntkdip.studies.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'ntkdip.studies' has no attribute {name!r}")

@@ -12,38 +12,18 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Array
-from tqdm import tqdm
 
 from ntkdip import data, kernels, metrics, networks, operators, theory
-from ntkdip.progress import track
-from ntkdip.studies.compare import Comparison, compare
-from ntkdip.studies.environment import environment, peak_memory_bytes
+from ntkdip.progress import ticking, track
+from ntkdip.studies.comparison import Comparison, compare
+from ntkdip.studies.configuration import DemoConfiguration
 from ntkdip.studies.figures import CAPTIONS, demo_figures
 from ntkdip.studies.files import save_figure, writable_folder, write_json
+from ntkdip.studies.provenance import environment, peak_memory_bytes
 from ntkdip.studies.report import write_report
 
 EIGENPROBLEM_MATRICES = 10
 """Matrices of the kernel's size alive at once: kernel, eigenvectors, work space, spectra."""
-
-
-@dataclasses.dataclass(frozen=True)
-class DemoConfiguration:
-    """Everything that decides the demo's numbers.
-
-    ``size``: pixels a side; a multiple of ``2**decoder_blocks``.  ``acceleration``: k-space
-    lines over sampled lines.  ``steps``: iterations of training.  ``seed``: of mask,
-    inputs and parameters.  Widths are channels.
-    """
-
-    size: int = 40
-    acceleration: float = 4.0
-    steps: int = 1500
-    seed: int = 0
-    decoder_width: int = 128
-    decoder_blocks: int = 3
-    wcnn_width: int = 48
-    wcnn_depth: int = 4
-    wcnn_kernel_size: int = 3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -130,12 +110,11 @@ def run_demo(out: Path, config: DemoConfiguration | None = None) -> DemoResult:
 
 
 class _Log:
-    """Numbers, written after every stage, and a line that says which stage is running."""
+    """Numbers, written after every stage."""
 
     def __init__(self, out: Path, config: DemoConfiguration):
         self._file = out / "results.json"
         self._started = time.perf_counter()
-        self._line = tqdm(disable=None, leave=False, bar_format="{desc} [{elapsed}]")
         self.numbers: dict[str, Any] = {
             "complete": False,
             "configuration": dataclasses.asdict(config),
@@ -145,14 +124,13 @@ class _Log:
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        self._line.set_description_str(name)
         since = time.perf_counter()
-        yield
+        with ticking(name):
+            yield
         self.numbers["seconds"][name] = round(time.perf_counter() - since, 2)
         write_json(self._file, self.numbers)
 
     def finish(self) -> None:
-        self._line.close()
         self.numbers["seconds"]["total"] = round(time.perf_counter() - self._started, 2)
         self.numbers["peak_memory_bytes"] = peak_memory_bytes()
         self.numbers["complete"] = True

@@ -13,13 +13,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 
-def writable_folder(path: Path) -> Path:
+def writable_folder(path: Path, option: str = "--out") -> Path:
     """Make a folder and prove that it can be written, before any work starts.
 
     Raises
     ------
     OSError
-        If it is a file, cannot be made, or cannot be written.
+        If it is a file, cannot be made, or cannot be written; ``option`` is what the user
+        should change.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -28,20 +29,37 @@ def writable_folder(path: Path) -> Path:
     except OSError as fault:
         raise OSError(
             f"the output folder {str(path)!r} cannot be written ({fault.strerror}); "
-            "name another with --out"
+            f"name another with {option}"
         ) from fault
+    return path
+
+
+def writable_file(path: Path, option: str = "--json") -> Path:
+    """The same for one file: its folder is made and can be written, and it is no folder."""
+    if path.is_dir():
+        raise OSError(f"{str(path)!r} is a folder; name a file with {option}")
+    writable_folder(path.parent, option)
     return path
 
 
 def write_text(path: Path, text: str) -> None:
     """Replace a text file in one step."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Replace a JSON file in one step; NumPy values become numbers, infinities strings."""
+    """Replace a JSON file in one step; NumPy values become numbers, infinities strings.
+
+    Raises
+    ------
+    ValueError
+        If a NaN is among the values: nothing is written then.
+    """
     write_text(path, json.dumps(_plain(content), indent=2, allow_nan=False) + "\n")
 
 
@@ -68,6 +86,6 @@ def _plain(value: Any) -> Any:
         return _plain(value.tolist())
     if isinstance(value, np.generic):
         return _plain(value.item())
-    if isinstance(value, float) and not np.isfinite(value):
+    if isinstance(value, float) and np.isinf(value):
         return str(value)
     return value

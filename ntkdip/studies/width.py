@@ -105,13 +105,14 @@ def _train_one(
     z = networks.as_input(zero_filled)
     params = net.init(z, key=jax.random.key(seed))
     regime = theory.KernelRegime(kernels.empirical(net, params, z), A)
-    run = training.train(
-        training.least_squares(net, A, y, z, centre=params),
-        params,
-        optax.sgd(regime.step_size),
-        STEPS,
-        name=f"width {width}, seed {seed}",
-    )
+    with jax.default_matmul_precision("highest"):
+        run = training.train(
+            training.least_squares(net, A, y, z, centre=params),
+            params,
+            optax.sgd(regime.step_size),
+            STEPS,
+            name=f"width {width}, seed {seed}",
+        )
     predicted = regime.trajectory(y, STEPS)
     distances = map(metrics.relative_distance, run.images, predicted)
     return WidthRow(width, seed, tuple(distances), metrics.rmse(regime.limit(y), truth))

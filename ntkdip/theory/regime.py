@@ -21,6 +21,7 @@ from jaxtyping import Float, Float64, Inexact
 
 from ntkdip.kernels import Kernel
 from ntkdip.operators import LinearOperator, apply_to_rows
+from ntkdip.progress import ticking
 from ntkdip.spaces import require_finite
 
 RANK_TOLERANCE = 1e-12
@@ -53,7 +54,8 @@ class KernelRegime:
     Parameters
     ----------
     W
-        Kernel on the images of ``A``, symmetric PSD.
+        Kernel on the images of ``A``, symmetric PSD.  Only what the dynamics see of it,
+        ``A W A*``, is tested for that.
     A
         Forward operator.
     step_size
@@ -71,7 +73,7 @@ class KernelRegime:
     Notes
     -----
     Construction costs ``p`` products with ``W`` and one dense eigenproblem of size
-    ``p = A.range.real_size``: O(n^2 p + p^3) time, ``8 (n p + 2 p^2)`` bytes.
+    ``p = A.range.real_size``: O(n^2 p + p^3) time, about ``40 (n p + p^2)`` bytes at its peak.
     Source: design page, section 1.
     """
 
@@ -162,8 +164,8 @@ class KernelRegime:
         """
         self.A.domain.check(x, "true image")
         require_finite(x, "true image")
-        if sigma < 0:
-            raise ValueError(f"sigma is a noise level, at least 0; got {sigma}")
+        if not 0 <= sigma < np.inf:
+            raise ValueError(f"sigma is a noise level, finite and at least 0; got {sigma}")
         spectrum, phi = self._spectrum, self._filter(t)
         error = self._z0 - self.W.space.embed(np.asarray(x)).astype(np.float64)
         seen = self._coefficients(self._forward(error))
@@ -220,7 +222,8 @@ def _data_spectrum(W: Kernel, A: LinearOperator) -> _Spectrum:
     adjoint_basis = apply_to_rows(A, np.eye(A.range.real_size), adjoint=True)
     WA = W @ adjoint_basis.T
     S = apply_to_rows(A, np.ascontiguousarray(WA.T))
-    values, vectors = scipy.linalg.eigh((S + S.T) / 2, driver="evd")
+    with ticking(f"eigenproblem of size {len(S)}"):
+        values, vectors = scipy.linalg.eigh((S + S.T) / 2, driver="evd")
     largest = values[-1]
     if values[0] < -1e-10 * abs(largest) or not largest > 0:
         raise ValueError(

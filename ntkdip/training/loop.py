@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from jaxtyping import Inexact, Int
 from ntkdip.progress import track
 from ntkdip.training.objectives import Objective
 
-STEPS_PER_SCAN = 50
+STEPS_PER_DISPATCH = 50
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,7 +44,7 @@ def train(
     objective: Objective,
     params: nnx.State,
     optimiser: optax.GradientTransformation,
-    record_at: Sequence[int] | np.ndarray,
+    record_at: Sequence[float] | np.ndarray,
     *,
     scan: bool | None = None,
     name: str = "training",
@@ -63,9 +62,9 @@ def train(
     record_at
         Steps to record, non-negative, rising; training ends with the last.
     scan
-        Many steps a dispatch through `jax.lax.scan` (True) or one (False).  None scans on
-        accelerators and not on CPU, where a convolution inside ``scan`` runs some twenty
-        times slower (design page, section 3).
+        Many steps a dispatch through a `jax.lax` loop (True) or one (False).  None does so
+        on accelerators and not on CPU, where a convolution inside such a loop runs some
+        twenty times slower (design page, section 3).
     name
         Shown on the progress bar and in errors.
 
@@ -80,10 +79,14 @@ def train(
     DivergenceError
         If the loss at a recorded step is not finite; it carries what was recorded before.
     """
-    stops = np.asarray(record_at, dtype=np.int64)
-    if stops.size == 0 or stops[0] < 0 or (np.diff(stops) <= 0).any():
-        raise ValueError(f"record_at must hold rising, non-negative steps; got {list(record_at)}")
-    chunk = STEPS_PER_SCAN if (scan_by_default() if scan is None else scan) else 1
+    stops = np.asarray(record_at)
+    whole = np.array_equal(stops, np.round(stops))
+    if stops.size == 0 or not whole or stops[0] < 0 or (np.diff(stops) <= 0).any():
+        raise ValueError(
+            f"record_at must hold rising, non-negative whole steps; got {list(record_at)}"
+        )
+    stops = stops.astype(np.int64)
+    chunk = STEPS_PER_DISPATCH if (scan_by_default() if scan is None else scan) else 1
     advance = _advance(objective, optimiser, chunk)
     evaluate = jax.jit(lambda p: (objective.loss(p), objective.image(p)))
     images: list[np.ndarray] = []
@@ -129,11 +132,8 @@ def _advance(
         one = jax.jit(step)
         return lambda state, size: one(state)
 
-    @functools.partial(jax.jit, static_argnums=1)
-    def many(state: Any, size: int) -> Any:
-        return jax.lax.scan(lambda s, _: (step(s), None), state, length=size)[0]
-
-    return many
+    # The length is traced, so that chunks of every size share one compilation.
+    return jax.jit(lambda state, size: jax.lax.fori_loop(0, size, lambda _, s: step(s), state))
 
 
 def _run(

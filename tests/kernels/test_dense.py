@@ -35,6 +35,8 @@ def test_wrong_matrices_are_refused() -> None:
     space = Space((4,), False)
     with pytest.raises(ValueError, match=r"\(4, 4\) matrix.*got shape \(3, 3\)"):
         DenseKernel(_psd(3), space)
+    with pytest.raises(ValueError, match=r"is float64.*got float32"):
+        DenseKernel(_psd(4).astype(np.float32), space)
     skew = _psd(4)
     skew[0, 1] += 1
     with pytest.raises(ValueError, match="differs from its transpose by 1"):

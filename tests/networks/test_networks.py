@@ -152,5 +152,7 @@ def test_bad_sizes_are_refused() -> None:
         networks.wide_cnn(depth=1)
     with pytest.raises(ValueError, match="width must be at least 1; got 0"):
         networks.deep_decoder(0)
+    with pytest.raises(ValueError, match="last layer is a convolution to 1"):
+        networks.Architecture("three", (Conv(3),))
     with pytest.raises(ValueError, match="channels"):
         networks.wide_cnn(4).init(jnp.zeros(5), key=KEY)

@@ -97,6 +97,8 @@ def test_bad_masks_are_refused() -> None:
         operators.masked_fourier(np.ones((4, 4), bool), shape=(4, 5))
     with pytest.raises(ValueError, match="samples nothing"):
         operators.masked_fourier(np.zeros((4, 4), bool))
+    with pytest.raises(ValueError, match="1D or 2D"):
+        operators.masked_fourier(np.ones((2, 2, 2), bool))
     with pytest.raises(ValueError, match="booleans or 0 and 1"):
         operators.masked_fourier(np.full((4, 4), 0.5))
 

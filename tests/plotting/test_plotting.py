@@ -76,6 +76,14 @@ def test_coherence_is_one_on_the_diagonal(ax, kernel) -> None:
     np.testing.assert_allclose(np.diag(np.asarray(ax.images[0].get_array())), 1.0)
 
 
+def test_coherence_of_unreached_frequencies_is_zero(ax) -> None:
+    constant = DenseKernel(np.ones((16, 16)), Space((4, 4), False))
+    plotting.kernel_coherence(ax, spectrum.kernel_content(constant), "WCNN")
+    shown = np.asarray(ax.images[0].get_array())
+    assert shown[0, 0] == pytest.approx(1.0)
+    assert np.abs(shown[1:, 1:]).max() == 0
+
+
 def test_eigenvector_picture_has_unit_columns(ax, kernel) -> None:
     content = spectrum.eigenvector_content(kernel.eigh()[1], kernel.space)
     plotting.eigenvector_fourier(ax, content, "WCNN")

@@ -13,6 +13,7 @@ import pytest
 from ntkdip import networks, studies
 from ntkdip.studies import demo as demo_module
 from ntkdip.studies.figures import CAPTIONS
+from ntkdip.studies.files import write_json
 from ntkdip.studies.report import findings
 
 SMALL = studies.DemoConfiguration(
@@ -47,7 +48,26 @@ def test_results_are_complete_and_plain_json(numbers) -> None:
     assert len(numbers["checks"]) >= 8
     assert all(check["passed"] for check in numbers["checks"])
     assert numbers["peak_memory_bytes"] > 1e8
-    assert "NaN" not in json.dumps(numbers)
+    assert _leaves(numbers)
+    assert all(np.isfinite(v) for v in _leaves(numbers))
+
+
+def _leaves(value) -> list[float]:
+    """Every number, however deep; strings only where words belong."""
+    if isinstance(value, dict | list):
+        inner = value.values() if isinstance(value, dict) else value
+        return [leaf for item in inner for leaf in _leaves(item)]
+    assert value not in ("nan", "inf", "-inf", None)
+    return [] if isinstance(value, str) else [value]
+
+
+def test_nan_is_not_written(tmp_path) -> None:
+    file = tmp_path / "numbers.json"
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(file, {"psnr_db": np.float64("nan")})
+    assert list(tmp_path.iterdir()) == []
+    write_json(file, {"steps": np.array([1.0, np.inf])})
+    assert json.loads(file.read_text()) == {"steps": [1.0, "inf"]}
 
 
 def test_prediction_and_training_agree(run) -> None:

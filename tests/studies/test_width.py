@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ntkdip import kernels, metrics, networks, studies, theory
-from ntkdip.cli import PRESETS
+from ntkdip.studies.configuration import WIDTH_PRESETS
 from ntkdip.studies.width import WidthLaw, WidthRow
 
 
@@ -44,7 +44,7 @@ def test_deep_decoder_stays_with_zero_filled() -> None:
 
 @pytest.mark.slow
 def test_training_follows_theory_as_width_grows() -> None:
-    law = studies.width_law(PRESETS["full"])
+    law = studies.width_law(WIDTH_PRESETS["full"])
     for step, exponent in zip((100, 200), law.exponents, strict=True):
         assert exponent == pytest.approx(-0.5, abs=0.15)
         assert law.extremes(1024, step)[1] < 0.015

@@ -56,7 +56,7 @@ def test_uncentred_training_starts_at_the_network(problem) -> None:
 
 
 def test_scan_and_loop_give_the_same_arrays(problem, monkeypatch) -> None:
-    monkeypatch.setattr(loop, "STEPS_PER_SCAN", 4)
+    monkeypatch.setattr(loop, "STEPS_PER_DISPATCH", 4)
     net, A, y, z, params = problem
     objective = training.least_squares(net, A, y, z, centre=params)
     runs = [
@@ -101,7 +101,7 @@ def test_cpu_loops_and_accelerators_scan(problem, monkeypatch) -> None:
     for backend in ("cpu", "gpu", "tpu"):
         monkeypatch.setattr(jax, "default_backend", lambda b=backend: b)
         training.train(objective, params, optax.sgd(1e-3), [1])
-    assert chunks == [1, loop.STEPS_PER_SCAN, loop.STEPS_PER_SCAN]
+    assert chunks == [1, loop.STEPS_PER_DISPATCH, loop.STEPS_PER_DISPATCH]
 
 
 def test_divergence_is_announced_and_keeps_what_was_recorded(problem) -> None:
@@ -116,7 +116,7 @@ def test_divergence_is_announced_and_keeps_what_was_recorded(problem) -> None:
 def test_bad_input_is_refused(problem) -> None:
     net, A, y, z, params = problem
     objective = training.least_squares(net, A, y, z)
-    for steps in ([], [3, 1], [-1]):
+    for steps in ([], [3, 1], [-1], [0.5, 2]):
         with pytest.raises(ValueError, match="record_at must hold rising"):
             training.train(objective, params, optax.sgd(1e-3), steps)
     with pytest.raises(ValueError, match="data: expected shape"):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 import optax
 from jaxtyping import Array, Complex, Float, Inexact
 
 from ntkdip import kernels, metrics, networks, spectrum, theory, training
 from ntkdip.operators import LinearOperator
+from ntkdip.spaces import require_finite
 
 LEADING = 200
 """Eigenvectors whose Fourier content is kept: the tail is nearly degenerate, hence arbitrary."""
@@ -43,7 +45,7 @@ class Comparison:
     limit_psnr: float
 
     def summary(self) -> dict[str, Any]:
-        """Every number of the comparison, JSON-ready, under names that explain themselves."""
+        """Every number of the comparison, under names that explain themselves."""
         best = int(np.argmax(self.horizon_psnr))
         return {
             "step_size": self.step_size,
@@ -63,8 +65,8 @@ class Comparison:
             "prediction": {
                 "largest_eigenvalue_of_A_W_Astar": self.data_eigenvalues[0],
                 "limit_psnr_db": self.limit_psnr,
-                "best_psnr_db_with_truth_known": self.horizon_psnr[best],
-                "best_iteration_with_truth_known": int(self.horizon[best]),
+                "best_psnr_db_of_horizon_with_truth_known": self.horizon_psnr[best],
+                "best_iteration_of_horizon_with_truth_known": int(self.horizon[best]),
                 "horizon_iterations": self.horizon,
                 "horizon_psnr_db": self.horizon_psnr,
             },
@@ -112,18 +114,21 @@ def compare(
     -------
     `Comparison`, with step size ``1 / lambda_max(A W A*)``.
     """
+    require_finite(truth, "true image")
     params = net.init(z, key=key)
     W = kernels.empirical(net, params, z)
     eigenvalues, vectors = W.eigh()
     eigenvectors = spectrum.eigenvector_content(vectors[:, :LEADING], W.space)
     regime = theory.KernelRegime(W, A)
-    run = training.train(
-        training.least_squares(net, A, y, z, centre=params),
-        params,
-        optax.sgd(regime.step_size),
-        record_at,
-        name=f"{net.name}: training",
-    )
+    # Accelerators round products to 10 or 8 bits by default, which would hide the agreement.
+    with jax.default_matmul_precision("highest"):
+        run = training.train(
+            training.least_squares(net, A, y, z, centre=params),
+            params,
+            optax.sgd(regime.step_size),
+            record_at,
+            name=f"{net.name}: training",
+        )
     predicted = regime.trajectory(y, run.steps)
     later = np.unique(np.round(np.geomspace(1, horizon, 60)))
     limit = regime.limit(y)

@@ -11,7 +11,9 @@ from typing import Any
 import jax
 import psutil
 
-PACKAGES = ("ntkdip", "jax", "jaxlib", "flax", "optax", "numpy", "scipy", "matplotlib")
+from ntkdip import __version__
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "matplotlib")
 
 
 def environment() -> dict[str, Any]:
@@ -20,7 +22,8 @@ def environment() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {"ntkdip": __version__}
+        | {name: importlib.metadata.version(name) for name in PACKAGES},
         "backend": jax.default_backend(),
         "devices": [f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()],
         "cpu_count": os.cpu_count(),

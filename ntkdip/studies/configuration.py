@@ -1,0 +1,36 @@
+"""What studies can be asked to run; imports nothing heavy, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import dataclasses
+
+WIDTH_PRESETS = {
+    "smoke": {16: 2, 32: 2},
+    "quick": {64: 8, 256: 4},
+    "full": {64: 8, 256: 8, 1024: 4},
+}
+"""Number of seeds for each width, by preset of the width study."""
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoConfiguration:
+    """Everything that decides the demo's numbers."""
+
+    size: int = 40
+    """Pixels a side; a multiple of 2**decoder_blocks."""
+    acceleration: float = 4.0
+    """All k-space lines over sampled ones."""
+    steps: int = 1500
+    """Iterations of training."""
+    seed: int = 0
+    """Of mask, inputs, parameters and checks."""
+    decoder_width: int = 128
+    """Channels of the Deep Decoder."""
+    decoder_blocks: int = 3
+    """Upsamplings of the Deep Decoder."""
+    wcnn_width: int = 48
+    """Channels of the WCNN."""
+    wcnn_depth: int = 4
+    """Convolutions of the WCNN."""
+    wcnn_kernel_size: int = 3
+    """Size of the WCNN's convolutions."""
