@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
-import optax
 
-from ntkdip import data, kernels, metrics, networks, operators, theory, training
+from ntkdip import data, kernels, metrics, networks, operators, theory
 from ntkdip.progress import track
+from ntkdip.studies.comparison import train_centred
 
 STEPS = (100, 200)
 
@@ -105,14 +105,8 @@ def _train_one(
     z = networks.as_input(zero_filled)
     params = net.init(z, key=jax.random.key(seed))
     regime = theory.KernelRegime(kernels.empirical(net, params, z), A)
-    with jax.default_matmul_precision("highest"):
-        run = training.train(
-            training.least_squares(net, A, y, z, centre=params),
-            params,
-            optax.sgd(regime.step_size),
-            STEPS,
-            name=f"width {width}, seed {seed}",
-        )
+    name = f"width {width}, seed {seed}"
+    run = train_centred(net, params, z, A, y, regime.step_size, STEPS, name)
     predicted = regime.trajectory(y, STEPS)
     distances = map(metrics.relative_distance, run.images, predicted)
     return WidthRow(width, seed, tuple(distances), metrics.rmse(regime.limit(y), truth))
