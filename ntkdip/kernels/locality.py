@@ -2,7 +2,7 @@
 
 An output pixel of a convolutional network sees a window of every layer.  Pixels whose
 windows meet in no layer are backpropagated together, and their signals read off window
-by window: a 3x3 network of depth 4 on 40x40 pixels needs 72 backward passes a channel
+by window: a 3x3 network of depth 4 on 40x40 pixels needs 144 backward passes a channel
 instead of 1,600.  Windows are boxes, so all of this is done axis by axis.  Ours.
 """
 

@@ -25,7 +25,7 @@ def test_wide_cnn_halves_the_zero_filled_error(seed: int) -> None:
     z = networks.as_input(zero_filled)
     W = kernels.empirical(net, net.init(z, key=jax.random.key(seed)), z)
     limit = metrics.rmse(theory.KernelRegime(W, A).limit(y), truth)
-    # The analytic kernel gives 0.0223; half of zero-filled is 0.0261.
+    # Measured: 0.0236, 0.0207, 0.0216; half of zero-filled is 0.0261.
     assert limit <= 0.5 * metrics.rmse(zero_filled, truth)
 
 
@@ -39,6 +39,7 @@ def test_deep_decoder_stays_with_zero_filled() -> None:
         z = networks.decoder_input(net, (256,), 128, key=key_z)
         W = kernels.empirical(net, net.init(z, key=key_net), z)
         errors.append(metrics.rmse(theory.KernelRegime(W, A).limit(y), truth))
+    # Measured: 1.011 of zero-filled; single draws 0.92 to 1.13.
     assert np.mean(errors) == pytest.approx(metrics.rmse(zero_filled, truth), rel=0.05)
 
 
@@ -46,6 +47,7 @@ def test_deep_decoder_stays_with_zero_filled() -> None:
 def test_training_follows_theory_as_width_grows() -> None:
     law = studies.width_law(WIDTH_PRESETS["full"])
     for step, exponent in zip((100, 200), law.exponents, strict=True):
+        # Measured: exponents -0.50 and -0.42, at width 1,024 at most 0.62 % and 0.78 %.
         assert exponent == pytest.approx(-0.5, abs=0.15)
         assert law.extremes(1024, step)[1] < 0.015
 
