@@ -21,7 +21,6 @@ CHUNK_BYTES = 256 * 2**20
 COLUMNS_PER_CONTRACTION = 4096
 """Jacobian columns that are lifted to float64 at a time."""
 
-
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may take (version 2)."""
 
@@ -101,6 +100,11 @@ def available_bytes() -> int:
     limit = CONTROL_GROUP / "memory.max"
     if limit.is_file() and (text := limit.read_text().strip()).isdigit():
         used = int((CONTROL_GROUP / "memory.current").read_text())
+        # File pages that nobody is using count as used, but are given up on demand.
+        statistics = dict(
+            line.split() for line in (CONTROL_GROUP / "memory.stat").read_text().splitlines()
+        )
+        used -= int(statistics["inactive_file"])
         available = min(available, max(int(text) - used, 0))
     return int(available)
 

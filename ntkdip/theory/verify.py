@@ -237,7 +237,7 @@ def _recursion(rng: np.random.Generator, fault: bool) -> list[Check]:
         Check(
             "closed-form-recursion",
             "z_t in closed form equals t = 1, 10, 1000 iterations from z_0 != 0, W singular",
-            (Hypothesis("step size over its bound", float(step / bound), bool(step < bound)),),
+            (_step_hypothesis(step, bound),),
             worst,
             1e-9,
         )
@@ -267,7 +267,7 @@ def _monte_carlo(rng: np.random.Generator, fault: bool, *, complex_image: bool) 
             Check(
                 f"theorem-2-{field}-t{t}",
                 f"E||z_{t} - x||^2 of {DRAWS} noise draws, {field} image, in standard errors",
-                (Hypothesis("noise draws", float(DRAWS), DRAWS >= 2000),),
+                (_step_hypothesis(step, regime.step_size_bound()),),
                 float(abs(deviation) / (errors.std(ddof=1) / np.sqrt(DRAWS))),
                 4.0,
             )
@@ -285,6 +285,10 @@ def _rank_hypothesis(case: Case, rank: int) -> Hypothesis:
     values = case.given.eigh()[0]
     found = int(np.sum(values > 1e-10 * values[0]))
     return Hypothesis(f"rank of W is {rank} of {values.size}", float(found), found == rank)
+
+
+def _step_hypothesis(step: float, bound: float) -> Hypothesis:
+    return Hypothesis("step size over its bound", float(step / bound), bool(step < bound))
 
 
 def _distance_hypothesis(case: Case, basis: np.ndarray, *, inside_range: bool) -> Hypothesis:

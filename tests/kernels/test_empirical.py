@@ -112,6 +112,18 @@ def test_what_does_not_fit_is_refused_with_the_estimate() -> None:
         kernels.empirical(net, net.init(z, key=KEY), z)
 
 
+def test_a_control_group_limits_what_is_available(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(memory, "CONTROL_GROUP", tmp_path)
+    free = memory.available_bytes()
+    assert free > 2**20
+    (tmp_path / "memory.current").write_text("900000\n")
+    (tmp_path / "memory.stat").write_text("anon 200000\ninactive_file 700000\n")
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert memory.available_bytes() == 800000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.available_bytes() > 2**20
+
+
 def test_nan_is_refused() -> None:
     net, z = REGISTRY["wcnn-1d-wide"]
     params = net.init(z, key=KEY)
