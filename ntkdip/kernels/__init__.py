@@ -2,6 +2,20 @@
 
 from ntkdip.kernels.dense import DenseKernel, Kernel
 from ntkdip.kernels.empirical import empirical
-from ntkdip.kernels.memory import empirical_bytes, require_memory
+from ntkdip.kernels.estimates import CostEstimate, Route, estimate
+from ntkdip.kernels.matrix_free import MatrixFreeKernel, matrix_free
+from ntkdip.kernels.memory import require_memory
+from ntkdip.kernels.plan import StructureWarning
 
-__all__ = ["DenseKernel", "Kernel", "empirical", "empirical_bytes", "require_memory"]
+__all__ = [
+    "CostEstimate",
+    "DenseKernel",
+    "Kernel",
+    "MatrixFreeKernel",
+    "Route",
+    "StructureWarning",
+    "empirical",
+    "estimate",
+    "matrix_free",
+    "require_memory",
+]

@@ -1,193 +1,153 @@
-"""Empirical NTK of a finite network, dense, layer by layer.
+"""Empirical NTK of a finite network, dense.
 
-For a convolution with input patches ``X`` (q' x d) and backpropagated signals
-``B = s df/d(pre-activation)`` (n x q' x c), the weights' Jacobian is ``J = B . X`` and its
-share of the kernel ``sum_c B_c (X X^T) B_c^T`` (design page, section 3).  With any factor
-``R R^T = X X^T`` the share is ``(B R)(B R)^T``; we take the narrower of ``X`` itself and
-a square root of the ``q' x q'`` Gram matrix, so a wide layer costs no more than its
-pixels.  Factors are float32 (a float64 convolution is very slow on CPU), contracted in
-float64: the kernel is symmetric and PSD to float64 rounding.
+The Jacobian's columns are collected in sweeps, as many at a time as memory allows, and
+contracted at once: the Jacobian is never held whole.  Its entries are float32 (a float64
+convolution is very slow on CPU), contracted in float64: the kernel is symmetric and PSD to
+float64 rounding.
 """
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
-from flax import nnx
-from jaxtyping import Array, Float
-from scipy.linalg.blas import dsyrk
 
+from ntkdip.kernels import gram
 from ntkdip.kernels.dense import DenseKernel
-from ntkdip.kernels.locality import locality
-from ntkdip.kernels.memory import (
-    COLUMNS_PER_CONTRACTION,
-    convolution_shapes,
-    empirical_bytes,
-    passes_per_chunk,
-    require_memory,
-)
-from ntkdip.networks import Architecture, Convolution, to_image
+from ntkdip.kernels.functional import Functional, Net, functional
+from ntkdip.kernels.jacobian import factors, jacobian_rows, windows
+from ntkdip.kernels.memory import Budget, allowed_bytes, budget, require_dense
+from ntkdip.kernels.plan import Plan, make_plan
 from ntkdip.progress import track
-from ntkdip.spaces import Space, require_finite
+
+Precision = Literal["float64", "float32"]
 
 
 def empirical(
-    net: Architecture, params: nnx.State, z: Float[Array, "*pixels channels"]
+    net: Net,
+    params: Any,
+    z: Any,
+    *,
+    rates: dict[str, float] | None = None,
+    input_rate: float = 0.0,
+    precision: Precision = "float64",
+    memory_limit: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
 ) -> DenseKernel:
-    """Empirical NTK ``W = J J^T`` of ``f_theta(z)`` over all parameters, at ``params``.
+    """Empirical NTK ``W = sum_l eta_l J_l J_l^T`` of ``f_theta(z)``, at ``params``.
 
     Parameters
     ----------
     net
-        The architecture.
+        `Architecture`, Flax NNX module, or hashable function ``(params, z) -> image``.
     params
-        Its parameters (`Architecture.init`).
+        Its parameters: of an architecture `Architecture.init`; of a module
+        ``nnx.state(module, nnx.Param)``, or None for the module's own.
     z
-        Its input, ``(*pixels, channels)``.
+        Its input; for architectures and modules ``(*pixels, channels)``.
+    rates
+        Relative learning rates of parameter groups, by pattern over their paths, for
+        example ``{"*/bias": 0.0, "layers/0/*": 2.0}``; 1 where no pattern matches.
+    input_rate
+        Relative rate of the input, ``eta_z / eta_theta``: adds ``input_rate J_z J_z^T``.
+    precision
+        In which Jacobians are contracted.  ``float32`` is up to twice as fast and leaves
+        negative eigenvalues of about -1e-7 of the largest.
+    memory_limit
+        Bytes that the work may take at its peak; None: four fifths of what is available.
+        Less memory costs more backward passes, never accuracy.
+    devices
+        Rows are spread over these; None: all devices of the default backend, of every
+        process.
 
     Returns
     -------
-    Kernel on the real embedding of the network's images: ``(q, q)`` for one output
-    channel, ``(2q, 2q)`` ordered ``[Re; Im]`` for two; float64, PSD to rounding,
-    accurate to float32 (about 1e-6 relative).
+    Kernel on the real embedding of the network's images: ``(n, n)`` with ``n = q`` for a
+    real image, ``2q`` (ordered ``[Re; Im]``) for a complex one; held as float64, accurate
+    to float32 (about 1e-6 relative).
 
     Raises
     ------
     ValueError
-        If the input has a wrong shape, or input or parameters are not finite.
+        If input or parameters are not finite, or a rate or pattern is wrong.
     MemoryError
-        If the work would not fit in the memory that is available; nothing is
-        allocated before.
+        If the kernel cannot be had within the limit: what it needs, and what to do instead.
+        Nothing is allocated before.
 
     Notes
     -----
-    Cost: backward passes, each shared by outputs whose windows do not meet
-    (`ntkdip.kernels.locality`), then ``n^2 sum_l c_l min(d_l, q_l)`` float64
-    multiplications.  Memory: `ntkdip.kernels.empirical_bytes`.  Source: design page,
-    section 3; the factored contraction is ours.
+    Cost: backward passes, each shared by outputs whose windows do not meet, then ``n^2``
+    times the columns of the compressed Jacobian multiplications (`estimate` counts both).
+    Parameters of convolutions, dense layers, biases and scales have structure to use; others
+    get plain rows, which `StructureWarning` says once.  Source: design page, section 3; the
+    factored contraction and the sharing of passes are ours.
     """
-    require_finite(z, "network input")
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        require_finite(leaf, f"parameter {jax.tree_util.keystr(path)}")
-    space = net.image_space(z)
-    require_memory(empirical_bytes(net, z.shape), f"the dense kernel of {net.name} on {space}")
-
+    if precision not in ("float64", "float32"):
+        raise ValueError(f"precision is float64 or float32; got {precision!r}")
+    problem = functional(net, params, z, rates, input_rate)
+    limit = allowed_bytes(memory_limit)
+    require_dense(problem.name, problem.space, 8 * problem.space.real_size**2, limit)
+    plan = make_plan(problem)
+    limits = budget(plan, problem.name, limit)
+    devices = list(jax.devices() if devices is None else devices)
     with jax.default_matmul_precision("highest"):
-        rows = _all_rows(net, params, z)
-    return DenseKernel(_gram(rows, net.name), space)
+        if len(devices) == 1 and devices[0].platform == "cpu":
+            W = _on_host(plan, problem, limits, np.dtype(precision))
+        else:
+            W = _on_devices(plan, problem, limits, np.dtype(precision), devices)
+    return DenseKernel(W, problem.space)
 
 
-def _all_rows(net: Architecture, params: nnx.State, z: Array) -> list[np.ndarray]:
-    """The compressed Jacobian, ``(n, columns)`` float32, one block a layer."""
-    space = net.image_space(z)
-    factors = [jnp.asarray(_narrow_factor(np.asarray(X))) for X in _patches(net, params, z)]
-    plan = locality(net, z.shape)
-    windows = [w and (jnp.asarray(w.index), jnp.asarray(w.mask)) for w in plan.windows]
-    passes = _passes(plan.groups, space)
-    chunk = min(passes_per_chunk(net, z.shape), len(passes))
-    rows: list[np.ndarray] = []
-    for start in track(range(0, len(passes), chunk), f"{net.name}: Jacobian"):
+def _on_host(plan: Plan, net: Functional, limits: Budget, dtype: np.dtype) -> np.ndarray:
+    """Rows held on the host, contracted by BLAS, which computes one triangle only."""
+    n = plan.space.real_size
+    W = np.zeros((n, n), order="F")
+    R, leaves = factors(plan, net), [jnp.asarray(x) for x in net.leaves]
+    places = windows(plan)
+    for sweep in limits.sweeps:
+        rows = [np.empty((n, piece.columns), leaves[-1].dtype) for piece in sweep]
+        for outputs in _chunks(plan.passes, limits.chunk, net.name):
+            blocks = jacobian_rows(
+                plan, sweep, net.all_rates, leaves, R, places, jnp.asarray(outputs)
+            )
+            real = outputs.ravel() >= 0
+            for row, block in zip(rows, blocks, strict=True):
+                row[outputs.ravel()[real]] = np.asarray(block)[real]
+        gram.accumulate(W, rows, dtype, net.name)
+    return gram.mirrored(W)
+
+
+def _on_devices(
+    plan: Plan, net: Functional, limits: Budget, dtype: np.dtype, devices: list[jax.Device]
+) -> np.ndarray:
+    """Backward passes and row blocks of the kernel spread over devices."""
+    spread = gram.Spread(devices)
+    passes = plan.passes
+    chunk = -(-limits.chunk // len(devices)) * len(devices)
+    R, leaves, places = spread.everywhere((factors(plan, net), net.leaves, windows(plan)))
+    W: jax.Array | None = None
+    order = np.concatenate([o.ravel() for o in _chunks(passes, chunk)])
+    for sweep in limits.sweeps:
+        chunks = [
+            jacobian_rows(plan, sweep, net.all_rates, leaves, R, places, spread.rows(outputs))
+            for outputs in _chunks(passes, chunk, net.name)
+        ]
+        W = spread.accumulate(W, chunks, dtype)
+    assert W is not None
+    whole = spread.to_host(W).astype(np.float64)
+    real = np.flatnonzero(order >= 0)
+    place = real[np.argsort(order[real])]
+    return gram.mirrored(np.asfortranarray(whole[np.ix_(place, place)]))
+
+
+def _chunks(passes: np.ndarray, chunk: int, name: str | None = None) -> Any:
+    """Passes, ``chunk`` at a time, the last padded with -1."""
+    chunk = min(chunk, len(passes)) if name is None else chunk
+    starts = range(0, len(passes), chunk)
+    for start in track(starts, f"{name}: Jacobian") if name else starts:
         outputs = np.full((chunk, passes.shape[1]), -1, np.int32)
         outputs[: len(passes) - start] = passes[start : start + chunk]
-        blocks = _jacobian_rows(net, params, z, factors, windows, jnp.asarray(outputs))
-        rows = rows or [np.empty((space.real_size, b.shape[1]), np.float32) for b in blocks]
-        real = outputs.ravel() >= 0
-        for row, block in zip(rows, blocks, strict=True):
-            row[outputs.ravel()[real]] = np.asarray(block)[real]
-    return rows
-
-
-def _passes(groups: np.ndarray, space: Space) -> np.ndarray:
-    """Outputs of every backward pass: the groups of pixels, once a channel, -1 is padding."""
-    offsets = [0, space.size] if space.is_complex else [0]
-    return np.concatenate([np.where(groups >= 0, groups + k, -1) for k in offsets])
-
-
-@functools.partial(jax.jit, static_argnames="net")
-def _patches(net: Architecture, params: nnx.State, z: Array) -> list[Array]:
-    """Input patches of every convolution, ``(q_l, d_l)``, first to last."""
-    seen: list[Array] = []
-
-    def tap(layer: Convolution, x: Array, y: Array) -> Array:
-        seen.append(layer.patches(x))
-        return y
-
-    net.merge(params, z)(z, tap)
-    return seen
-
-
-def _narrow_factor(X: np.ndarray) -> np.ndarray:
-    """A factor ``R`` (q' x r) with ``R R^T = X X^T`` and ``r = min(q', d)``, float32."""
-    if X.shape[1] <= X.shape[0]:
-        return X
-    X64 = X.astype(np.float64)
-    values, vectors = scipy.linalg.eigh(X64 @ X64.T, driver="evd")
-    return (vectors * np.sqrt(np.clip(values, 0.0, None))).astype(np.float32)
-
-
-@functools.partial(jax.jit, static_argnames="net")
-def _jacobian_rows(
-    net: Architecture,
-    params: nnx.State,
-    z: Array,
-    factors: list[Array],
-    windows: list[tuple[Array, Array] | None],
-    outputs: Array,
-) -> list[Array]:
-    """Compressed Jacobian rows of the outputs of some backward passes.
-
-    ``outputs`` (passes, g) -> one ``(passes * g, columns)`` block a convolution, and one
-    for every other parameter (scales and shifts of normalisations, where ``g`` is 1).
-    Rows of padding are to be thrown away.
-    """
-    space = net.image_space(z)
-    kernels, others = nnx.split_state(params, nnx.PathContains("conv"), ...)
-
-    def forward(deltas: list[Array], others: nnx.State) -> Array:
-        pending = iter(deltas)
-
-        def tap(layer: Convolution, x: Array, y: Array) -> Array:
-            return y + layer.scale * next(pending).reshape(y.shape)
-
-        module = net.merge(nnx.merge_state(kernels, others), z)
-        return space.embed(to_image(module(z, tap)))
-
-    shapes = convolution_shapes(net, z.shape)
-    zeros = [jnp.zeros((s.pixels, s.channels), z.dtype) for s in shapes]
-    _, pullback = jax.vjp(forward, zeros, others)
-    one_hot = jax.nn.one_hot(outputs, space.real_size, dtype=z.dtype)
-    signals, plain = jax.vmap(pullback)(one_hot.sum(1))
-    pixels = outputs % space.size
-    blocks = [
-        _contract(B, R, window, pixels)
-        for B, R, window in zip(signals, factors, windows, strict=True)
-    ]
-    return [block.reshape(outputs.size, -1) for block in blocks + jax.tree.leaves(plain)]
-
-
-def _contract(B: Array, R: Array, window: tuple[Array, Array] | None, pixels: Array) -> Array:
-    """``sum_p B[p] R[p]`` over each output's window: (passes, q', c) -> (passes, g, c, r)."""
-    if window is None:
-        return jnp.einsum("mpc,pr->mcr", B, R)
-    index, mask = (array[pixels] for array in window)
-    signal = jax.vmap(lambda b, i: b[i])(B, index) * mask[..., None]
-    return jnp.einsum("mgwc,mgwr->mgcr", signal, R[index])
-
-
-def _gram(blocks: list[np.ndarray], name: str) -> np.ndarray:
-    """``sum_l J_l J_l^T`` in float64: exactly symmetric, PSD to rounding."""
-    n = blocks[0].shape[0]
-    W = np.zeros((n, n), order="F")
-    pieces = [
-        block[:, start : start + COLUMNS_PER_CONTRACTION]
-        for block in blocks
-        for start in range(0, block.shape[1], COLUMNS_PER_CONTRACTION)
-    ]
-    for piece in track(pieces, f"{name}: kernel"):
-        J = np.ascontiguousarray(piece, dtype=np.float64)
-        W = dsyrk(1.0, J.T, beta=1.0, c=W, trans=1, overwrite_c=1)
-    return np.triu(W) + np.triu(W, 1).T
+        yield outputs

@@ -3,7 +3,11 @@
 An output pixel of a convolutional network sees a window of every layer.  Pixels whose
 windows meet in no layer are backpropagated together, and their signals read off window
 by window: a 3x3 network of depth 4 on 40x40 pixels needs 144 backward passes a channel
-instead of 1,600.  Windows are boxes, so all of this is done axis by axis.  Ours.
+instead of 1,600.  Ours.
+
+Dependence is asked along one output axis at a time: does anything in output row ``i``
+depend on pixel ``p``?  A pixel ``(i, j)`` then depends at most on what row ``i`` and column
+``j`` both depend on.
 """
 
 from __future__ import annotations
@@ -11,22 +15,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import math
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jaxtyping import Array
+from jax.extend.core import ClosedJaxpr
 
-from ntkdip.networks import Architecture, Convolution, Network
-from ntkdip.networks.layers import ChannelNorm, Conv, Upsample
+from ntkdip.kernels.dependence import axis_supports
+from ntkdip.kernels.taps import Tap
 
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """The pixels of one layer that each output pixel depends on.
+    """The pixels of one tap that each output pixel depends on.
 
-    ``index`` (q, w) holds flat positions in the layer, ``mask`` (q, w) is 1 for an entry
+    ``index`` (q, w) holds flat positions in the tap, ``mask`` (q, w) is 1 for an entry
     and 0 for padding.
     """
 
@@ -34,91 +36,80 @@ class Window:
     mask: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Locality:
-    """How the backward passes of an architecture are shared.
+    """How the backward passes of a network are shared.
 
     ``groups`` (passes, g): output pixels that share a pass, padded with -1.
-    ``windows``: one a convolution; None where an output depends on every pixel.
+    ``supports``: for each tap, on which pixels each position along each axis of the image
+    depends, booleans (n_axis, p); None where everything depends on everything.
     """
 
     groups: np.ndarray
-    windows: tuple[Window | None, ...]
+    supports: tuple[list[np.ndarray] | None, ...]
+
+    @functools.cached_property
+    def widths(self) -> tuple[int | None, ...]:
+        """Pixels in the widest window of each tap; None where there are no windows."""
+        return tuple(s if s is None else max(int(_counts(s).max()), 1) for s in self.supports)
+
+    @functools.cached_property
+    def windows(self) -> tuple[Window | None, ...]:
+        """Window of each tap; None where an output depends on every pixel."""
+        return tuple(
+            s if s is None else _window(s, w or 1)
+            for s, w in zip(self.supports, self.widths, strict=True)
+        )
 
 
-@functools.lru_cache(maxsize=32)
-def locality(net: Architecture, input_shape: tuple[int, ...]) -> Locality:
-    """Windows of every convolution and groups of output pixels for one input shape.
+def locality(closed: ClosedJaxpr, taps: tuple[Tap, ...], shape: tuple[int, ...]) -> Locality:
+    """Dependence on every tap, and groups of output pixels.
 
-    With a channel normalisation every output depends on every pixel, so nothing is shared.
+    ``shape``: of the image.  Time: one small compilation.
     """
-    shape = [n * net.upsampling_factor for n in input_shape[:-1]]
-    pixels = np.arange(np.prod(shape)).reshape(shape)
-    if any(isinstance(layer, ChannelNorm) for layer in net.layers):
-        convolutions = sum(isinstance(layer, Conv) for layer in net.layers)
-        return Locality(pixels.reshape(-1, 1), (None,) * convolutions)
-    supports = [_axis_supports(net, n) for n in input_shape[:-1]]
-    windows = tuple(_window(axes) for axes in zip(*supports, strict=True))
-    colourings = [_colouring(axis) for axis in supports]
+    supports = axis_supports(closed, taps, shape)
+    colours = [_colouring([tap[axis] for tap in supports]) for axis in range(len(shape))]
+    pixels = np.arange(math.prod(shape)).reshape(shape)
     groups = [
-        pixels[np.ix_(*(np.flatnonzero(c == k) for c, k in zip(colourings, ks, strict=True)))]
-        for ks in itertools.product(*(range(c.max() + 1) for c in colourings))
+        pixels[np.ix_(*(np.flatnonzero(c == k) for c, k in zip(colours, ks, strict=True)))]
+        for ks in itertools.product(*(range(c.max() + 1) for c in colours))
     ]
     largest = max(group.size for group in groups)
     padded = [np.pad(g.ravel(), (0, largest - g.size), constant_values=-1) for g in groups]
-    return Locality(np.stack(padded), windows)
+    local = tuple(None if all(axis.all() for axis in tap) else tap for tap in supports)
+    return Locality(np.stack(padded), local)
 
 
-def _axis_supports(net: Architecture, size: int) -> list[np.ndarray]:
-    """Along one axis, for each convolution: does output ``i`` depend on pixel ``p``? (n, n_l).
-
-    Read off a linear one-channel network of the same geometry whose weights are all 1, so
-    that no dependence cancels.
-    """
-    chain = tuple(
-        dataclasses.replace(layer, channels=1) if isinstance(layer, Conv) else layer
-        for layer in net.layers
-        if isinstance(layer, Conv | Upsample)
-    )
-    module = Network(
-        chain, ntk=False, spatial_dims=1, channels=1, rngs=nnx.Rngs(params=jax.random.key(0))
-    )
-    nnx.update(module, jax.tree.map(jnp.ones_like, nnx.state(module)))
-    z = jnp.ones((size, 1))
-    sizes: list[int] = []
-
-    def record(layer: Convolution, x: Array, y: Array) -> Array:
-        sizes.append(y.shape[0])
-        return y
-
-    outputs = module(z, record).shape[0]
-
-    def forward(deltas: list[Array]) -> Array:
-        pending = iter(deltas)
-        return module(z, lambda layer, x, y: y + next(pending))[:, 0]
-
-    _, pullback = jax.vjp(forward, [jnp.zeros((n, 1)) for n in sizes])
-    (signals,) = jax.vmap(pullback)(jnp.eye(outputs))
-    return [np.asarray(signal[..., 0]) > 0 for signal in signals]
+def no_locality(taps: tuple[Tap, ...], shape: tuple[int, ...]) -> Locality:
+    """One backward pass for every output pixel."""
+    return Locality(np.arange(math.prod(shape)).reshape(-1, 1), (None,) * len(taps))
 
 
-def _window(axes: tuple[np.ndarray, ...]) -> Window | None:
-    """The box of two axes' supports (or the interval of one), padded to the widest."""
-    if all(axis.all() for axis in axes):
-        return None
-    index, mask = np.zeros((1, 1), int), np.ones((1, 1), bool)
-    for axis in axes:
-        width = int(axis.sum(1).max())
-        order = np.argsort(~axis, axis=1, kind="stable")[:, :width]
-        inside = np.take_along_axis(axis, order, axis=1)
-        index = index[:, None, :, None] * axis.shape[1] + order[None, :, None, :]
-        mask = mask[:, None, :, None] & inside[None, :, None, :]
-        index, mask = (a.reshape(a.shape[0] * a.shape[1], -1) for a in (index, mask))
-    return Window(index.astype(np.int32), mask.astype(np.float32))
+def _columns(supports: list[np.ndarray]) -> np.ndarray:
+    """What each position on all axes but the first depends on, (positions, p)."""
+    inside = np.ones((1, supports[0].shape[1]), bool)
+    for axis in supports[1:]:
+        inside = (inside[:, None] & axis[None]).reshape(-1, axis.shape[1])
+    return inside
+
+
+def _counts(supports: list[np.ndarray]) -> np.ndarray:
+    """Pixels in each output pixel's window, (n_0, positions on the other axes)."""
+    return supports[0].astype(np.float32) @ _columns(supports).T.astype(np.float32)
+
+
+def _window(supports: list[np.ndarray], width: int) -> Window:
+    """The pixels that row, column, ... of an output pixel all depend on, padded to ``width``."""
+    columns = _columns(supports)
+    index = np.zeros((len(supports[0]), len(columns), width), np.int32)
+    mask = np.arange(width) < _counts(supports)[..., None]
+    for i, row in enumerate(supports[0]):
+        index[i][mask[i]] = np.nonzero(row & columns)[1]
+    return Window(index.reshape(-1, width), mask.reshape(-1, width).astype(np.float32))
 
 
 def _colouring(supports: list[np.ndarray]) -> np.ndarray:
-    """Greedy colours of the pixels along an axis: one colour, no window in common."""
+    """Greedy colours along one output axis: one colour, no pixel of any tap in common."""
     overlap = sum(s.astype(np.float32) @ s.T.astype(np.float32) for s in supports)
     conflict = np.asarray(overlap) > 0
     colours = np.full(conflict.shape[0], -1)

@@ -2,96 +2,123 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
 from pathlib import Path
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import psutil
-from flax import nnx
-from jaxtyping import Array
 
-from ntkdip.kernels.locality import locality
-from ntkdip.networks import Architecture, Convolution
+from ntkdip.kernels.gram import COLUMNS_PER_CONTRACTION
+from ntkdip.kernels.jacobian import Sweep, sweeps
+from ntkdip.kernels.plan import Plan
+from ntkdip.spaces import Space
 
 CHUNK_BYTES = 256 * 2**20
-"""Bytes that one chunk of backward passes, and the rows read off it, may take."""
+"""Bytes that one chunk of backward passes, and the rows read off it, may take at most."""
 
-COLUMNS_PER_CONTRACTION = 4096
-"""Jacobian columns that are lifted to float64 at a time."""
+DEFAULT_SHARE = 0.8
+"""Share of the available memory that a kernel takes at most if no limit is given."""
 
 CONTROL_GROUP = Path("/sys/fs/cgroup")
 """Where Linux says what a container may take (version 2)."""
 
 
-@dataclasses.dataclass(frozen=True)
-class ConvShape:
-    """Sizes that decide a convolution's cost.
+class Budget(NamedTuple):
+    """How a dense kernel is computed within a limit.
 
-    ``pixels`` of its output, ``channels`` of its output, ``patch`` entries of one input
-    patch (input channels times kernel area).
+    ``sweeps``: what each round of backward passes collects; ``chunk``: passes at once;
+    ``bytes``: the peak, estimated.
     """
 
-    pixels: int
-    channels: int
-    patch: int
-
-    @property
-    def columns(self) -> int:
-        """Columns of the compressed Jacobian (see `ntkdip.kernels.empirical`)."""
-        return self.channels * min(self.pixels, self.patch)
+    sweeps: list[Sweep]
+    chunk: int
+    bytes: int
 
 
-def convolution_shapes(net: Architecture, input_shape: tuple[int, ...]) -> list[ConvShape]:
-    """Sizes of every convolution of ``net``, first to last; traces, allocates nothing."""
-    shapes: list[ConvShape] = []
+def allowed_bytes(memory_limit: int | None) -> int:
+    """The limit to keep: what was asked for, or a share of what is available.
 
-    def tap(layer: Convolution, x: Array, y: Array) -> Array:
-        patch = math.prod(layer.conv.kernel_shape[:-1])
-        shapes.append(ConvShape(math.prod(y.shape[:-1]), y.shape[-1], patch))
-        return y
-
-    def trace(z: Array) -> Array:
-        return net.module(z, rngs=nnx.Rngs(params=jax.random.key(0)))(z, tap)
-
-    jax.eval_shape(trace, jax.ShapeDtypeStruct(input_shape, jnp.float32))
-    return shapes
+    Raises `ValueError` if the limit is no positive number of bytes.
+    """
+    if memory_limit is None:
+        return int(DEFAULT_SHARE * available_bytes())
+    if memory_limit <= 0:
+        raise ValueError(f"memory_limit is a positive number of bytes; got {memory_limit}")
+    return memory_limit
 
 
-def passes_per_chunk(net: Architecture, input_shape: tuple[int, ...]) -> int:
-    """How many backward passes run at once, within `CHUNK_BYTES` (at least one)."""
-    plan = locality(net, input_shape)
+def require_memory(needed: int, what: str, limit: int | None = None, advice: str = "") -> None:
+    """Raise `MemoryError` with the figure and the advice unless ``needed`` bytes fit."""
+    allowed = available_bytes() if limit is None else limit
+    if needed > allowed:
+        raise MemoryError(
+            f"{what} needs about {gibibytes(needed)}, but {gibibytes(allowed)} of memory are "
+            f"available or allowed; {advice or 'use a smaller image, or fewer channels'}"
+        )
+
+
+def require_dense(name: str, space: Space, needed: int, limit: int) -> None:
+    """`require_memory` for a dense kernel, with the way that needs none."""
+    require_memory(
+        needed,
+        f"the dense kernel of {name} on {space}",
+        limit,
+        "ntkdip.kernels.matrix_free multiplies with it in the memory of a few images and finds "
+        "its leading eigenpairs, or use a smaller image",
+    )
+
+
+def budget(plan: Plan, name: str, limit: int) -> Budget:
+    """Sweeps and chunk of a dense kernel within ``limit`` bytes.
+
+    Raises `MemoryError` if no choice fits.
+    """
+    require_dense(name, plan.space, dense_bytes(plan, 1, 1), limit)
+    spare = limit - fixed_bytes(plan)
+    chunk = chunk_passes(plan, min(CHUNK_BYTES, spare // 4))
+    n = plan.space.real_size
+    most = max(1, (limit - dense_bytes(plan, chunk, 0)) // (4 * n))
+    rounds = sweeps(plan, most)
+    widest = max(sum(piece.columns for piece in sweep) for sweep in rounds)
+    return Budget(rounds, chunk, dense_bytes(plan, chunk, widest))
+
+
+def gibibytes(size: float) -> str:
+    """``size`` bytes for people: GiB, or MiB below one."""
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
+
+
+def pass_bytes(plan: Plan) -> int:
+    """Bytes of one backward pass: signals, what is gathered from them, and its rows."""
+    members = plan.locality.groups.shape[1]
     entries = 0
-    for shape, window in zip(convolution_shapes(net, input_shape), plan.windows, strict=True):
-        entries += 3 * shape.pixels * shape.channels
-        narrow = min(shape.pixels, shape.patch)
-        gathered = 0 if window is None else window.index.shape[1] * (shape.channels + narrow)
-        entries += plan.groups.shape[1] * (gathered + shape.columns)
-    return max(1, CHUNK_BYTES // (4 * entries))
+    for tap, width in zip(plan.taps, plan.locality.widths, strict=True):
+        entries += 3 * tap.pixels * tap.groups * tap.channels
+        gathered = 0
+        if width is not None and tap.kind != "input":
+            gathered = width * tap.groups * (tap.channels + tap.rank)
+        entries += members * (gathered + tap.columns)
+    entries += sum(plan.leaf_sizes[k] for k in plan.plain)
+    return 4 * max(entries, 1)
 
 
-def empirical_bytes(net: Architecture, input_shape: tuple[int, ...]) -> int:
-    """Peak bytes of `ntkdip.kernels.empirical`, estimated; nothing is allocated.
+def chunk_passes(plan: Plan, spare: int) -> int:
+    """How many backward passes run at once, within ``spare`` bytes (at least one)."""
+    return max(1, min(len(plan.passes), spare // pass_bytes(plan)))
 
-    Parameters
-    ----------
-    net
-        The architecture.
-    input_shape
-        Shape of its input, ``(*pixels, channels)``.
 
-    Returns
-    -------
-    Bytes: compressed Jacobian (float32), patch factors, one chunk, one lifted block of
-    columns, and three matrices of the kernel's size (float64).
-    """
-    shapes = convolution_shapes(net, input_shape)
-    space = net.image_space(jax.ShapeDtypeStruct(input_shape, jnp.float32))
-    n = space.real_size
-    jacobian = 4 * n * sum(s.columns for s in shapes)
-    factors = sum(4 * s.pixels * s.patch for s in shapes) + max(24 * s.pixels**2 for s in shapes)
-    return jacobian + factors + CHUNK_BYTES + 8 * n * COLUMNS_PER_CONTRACTION + 24 * n**2
+def fixed_bytes(plan: Plan) -> int:
+    """The kernel, one lifted block of columns, patches and the largest Gram matrix of them."""
+    n = plan.space.real_size
+    kernel = 8 * n**2 + 8 * n * min(COLUMNS_PER_CONTRACTION, plan.columns)
+    patches = sum(4 * t.pixels * t.groups * t.patch for t in plan.taps)
+    roots = [24 * t.pixels**2 for t in plan.taps if t.rank < t.patch]
+    windows = 8 * plan.space.size * sum(w for w in plan.locality.widths if w is not None)
+    return kernel + patches + max(roots, default=0) + windows
+
+
+def dense_bytes(plan: Plan, chunk: int, columns: int) -> int:
+    """Peak bytes of a dense kernel with so many passes at once and columns held."""
+    return fixed_bytes(plan) + chunk * pass_bytes(plan) + 4 * plan.space.real_size * columns
 
 
 def available_bytes() -> int:
@@ -107,13 +134,3 @@ def available_bytes() -> int:
         used -= int(statistics["inactive_file"])
         available = min(available, max(int(text) - used, 0))
     return int(available)
-
-
-def require_memory(needed: int, what: str) -> None:
-    """Raise `MemoryError` with the estimate unless ``needed`` bytes are available."""
-    available = available_bytes()
-    if needed > available:
-        raise MemoryError(
-            f"{what} needs about {needed / 2**30:.1f} GiB, but {available / 2**30:.1f} GiB of "
-            "memory are available; use a smaller image, or fewer channels"
-        )

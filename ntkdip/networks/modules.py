@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,9 +12,6 @@ from flax import nnx
 from jaxtyping import Array, Float, Inexact
 
 from ntkdip.networks import layers as describe
-
-Tap = Callable[["Convolution", Array, Array], Array]
-"""Called as ``tap(layer, input, pre_activation)``; returns the pre-activation to use."""
 
 
 class Convolution(nnx.Module):
@@ -42,24 +38,6 @@ class Convolution(nnx.Module):
 
     def __call__(self, x: Float[Array, "*pixels cin"]) -> Float[Array, "*pixels cout"]:
         return self.scale * self.conv(x)
-
-    def patches(self, x: Float[Array, "*pixels cin"]) -> Float[Array, "q d"]:
-        """Input patches as rows: ``self(x)`` is ``scale * patches(x) @ weights``."""
-        spatial = x.ndim - 1
-        if self.conv.padding == "CIRCULAR":
-            wrap = [((k - 1) // 2, k // 2) for k in self.conv.kernel_size]
-            x, padding = jnp.pad(x, [*wrap, (0, 0)], mode="wrap"), "VALID"
-        else:
-            padding = "SAME"
-        letters = "HW"[:spatial]
-        patches = jax.lax.conv_general_dilated_patches(
-            x[None],
-            self.conv.kernel_size,
-            (1,) * spatial,
-            padding,
-            dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
-        )
-        return patches.reshape(-1, patches.shape[-1])
 
 
 class ChannelNormalisation(nnx.Module):
@@ -103,11 +81,7 @@ class Rectifier(nnx.Module):
 
 
 class Network(nnx.Module):
-    """A chain of layers; maps ``(*pixels, channels)`` to ``(*pixels', 1 or 2)``.
-
-    ``tap`` sees, and may change, every convolution's pre-activation: the seam through
-    which kernels reach inputs and backpropagated signals.
-    """
+    """A chain of layers; maps ``(*pixels, channels)`` to ``(*pixels', 1 or 2)``."""
 
     def __init__(
         self,
@@ -131,13 +105,10 @@ class Network(nnx.Module):
                 built.append(Rectifier())
         self.layers = nnx.List(built)
 
-    def __call__(
-        self, z: Float[Array, "*pixels channels"], tap: Tap | None = None
-    ) -> Float[Array, "*doubled out"]:
+    def __call__(self, z: Float[Array, "*pixels channels"]) -> Float[Array, "*doubled out"]:
         x = z
         for layer in self.layers:
-            y = layer(x)
-            x = tap(layer, x, y) if tap and isinstance(layer, Convolution) else y
+            x = layer(x)
         return x
 
 

@@ -152,15 +152,11 @@ def _require_fit(architectures: list[networks.Architecture], config: DemoConfigu
         raise ValueError(f"size must lie between 2 and {data.SAMPLE_SIZE}; got {config.size}")
     shape = (config.size, config.size)
     coarse = networks.input_shape(decoder, shape)
-    kernel = 8 * (2 * config.size**2) ** 2
-    needed = max(
-        kernels.empirical_bytes(decoder, (*coarse, config.decoder_width)),
-        kernels.empirical_bytes(cnn, (*shape, 2)),
-        EIGENPROBLEM_MATRICES * kernel,
-    )
-    kernels.require_memory(
-        needed, f"the demo at size {config.size} (kernels of {2 * config.size**2} rows)"
-    )
+    what = f"the demo at size {config.size} (kernels of {2 * config.size**2} rows)"
+    kernels.require_memory(EIGENPROBLEM_MATRICES * 8 * (2 * config.size**2) ** 2, what)
+    for net, size in ((decoder, (*coarse, config.decoder_width)), (cnn, (*shape, 2))):
+        dense = kernels.estimate(net, jax.ShapeDtypeStruct(size, np.float32)).routes[0]
+        kernels.require_memory(dense.bytes, what)
 
 
 def _problem(config: DemoConfiguration, architectures: list[networks.Architecture]) -> _Problem:

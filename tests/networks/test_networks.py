@@ -63,21 +63,6 @@ def test_jit_gives_the_same_image(built) -> None:
     np.testing.assert_allclose(compiled, net.apply(params, z), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("ndim", [1, 2])
-@pytest.mark.parametrize("size", [1, 2, 3, 4])
-@pytest.mark.parametrize("padding", ["zero", "circular"])
-def test_patches_times_weights_are_the_convolution(ndim: int, size: int, padding: str) -> None:
-    net = networks.Architecture("one", (Conv(5, size, 1.0, padding), Conv(1)))
-    z = jax.random.normal(KEY, (*(7, 6)[:ndim], 3))
-    module = net.merge(net.init(z, key=KEY), z)
-    layer = module.layers[0]
-    kernel = layer.conv.kernel[...]
-    # Patches run over input channels first, then over offsets.
-    weights = jnp.moveaxis(kernel, -2, 0).reshape(-1, 5)
-    by_patches = layer.scale * layer.patches(z) @ weights
-    np.testing.assert_allclose(by_patches, layer(z).reshape(-1, 5), atol=1e-5)
-
-
 def test_ntk_and_standard_are_the_same_function_at_their_weights() -> None:
     ntk = networks.wide_cnn(6, 3, 3, parameterisation="ntk")
     standard = dataclasses.replace(ntk, parameterisation="standard")

@@ -1,0 +1,90 @@
+"""``J J^T`` in float64 (or float32), on the host or spread over devices."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from scipy.linalg.blas import dsyrk, ssyrk
+
+from ntkdip.progress import track
+
+COLUMNS_PER_CONTRACTION = 4096
+"""Jacobian columns that are contracted at a time (lifted to float64, on the host)."""
+
+
+def accumulate(W: np.ndarray, blocks: list[np.ndarray], dtype: np.dtype, name: str) -> None:
+    """Add ``sum_l J_l J_l^T`` to the upper triangle of ``W`` (Fortran order, float64)."""
+    pieces = [
+        block[:, start : start + COLUMNS_PER_CONTRACTION]
+        for block in blocks
+        for start in range(0, block.shape[1], COLUMNS_PER_CONTRACTION)
+    ]
+    for piece in track(pieces, f"{name}: kernel"):
+        J = np.ascontiguousarray(piece, dtype=dtype)
+        if dtype == np.float64:
+            dsyrk(1.0, J.T, beta=1.0, c=W, trans=1, overwrite_c=1)
+        else:
+            W += ssyrk(1.0, J.T, trans=1)
+
+
+def mirrored(W: np.ndarray) -> np.ndarray:
+    """``W`` with its upper triangle copied onto the lower one, in place."""
+    n, step = len(W), 512
+    for start in range(0, n, step):
+        stop = min(start + step, n)
+        block = np.triu(W[start:stop, start:stop])
+        W[start:stop, start:stop] = block + np.triu(block, 1).T
+        W[stop:, start:stop] = W[start:stop, stop:].T
+    return W
+
+
+class Spread:
+    """Rows spread over devices, of one or several processes."""
+
+    def __init__(self, devices: list[jax.Device]):
+        self.mesh = Mesh(np.array(devices), ("rows",))
+        self._rows = NamedSharding(self.mesh, PartitionSpec("rows"))
+        self._everywhere = NamedSharding(self.mesh, PartitionSpec())
+
+    def everywhere(self, tree: Any) -> Any:
+        """Arrays copied to every device; every process must hold the same ones."""
+        return jax.tree.map(lambda x: self._put(x, self._everywhere), tree)
+
+    def rows(self, outputs: np.ndarray) -> jax.Array:
+        """An array whose first axis is spread over the devices."""
+        return self._put(outputs, self._rows)
+
+    def _put(self, x: Any, sharding: NamedSharding) -> jax.Array:
+        host = np.asarray(x)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    def accumulate(
+        self, W: jax.Array | None, chunks: list[list[jax.Array]], dtype: np.dtype
+    ) -> jax.Array:
+        """``W + J J^T``, row blocks spread over the devices."""
+        with jax.enable_x64(dtype == np.float64):
+            for blocks in zip(*chunks, strict=True):
+                added = _gram(list(blocks), dtype, self._rows)
+                W = added if W is None else W + added
+        assert W is not None
+        return W
+
+    def to_host(self, W: jax.Array) -> np.ndarray:
+        """All of ``W``, in every process."""
+        if W.is_fully_addressable:
+            return np.asarray(W)
+        with jax.enable_x64(W.dtype == np.float64):
+            return np.asarray(multihost_utils.process_allgather(W, tiled=True))
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _gram(blocks: list[jax.Array], dtype: np.dtype, rows: NamedSharding) -> jax.Array:
+    J = jax.lax.with_sharding_constraint(jnp.concatenate(blocks).astype(dtype), rows)
+    W = jnp.matmul(J, J.T, precision="highest")
+    return jax.lax.with_sharding_constraint(W, rows)

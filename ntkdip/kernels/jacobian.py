@@ -1,0 +1,191 @@
+"""Rows of the compressed Jacobian: backward passes, contracted with patches.
+
+For a tap with patches ``X`` (p x d) and signals ``B`` (n x p x c) the Jacobian is
+``J = B . X`` and its share of the kernel ``sum_c B_c (X X^T) B_c^T`` (design page, section
+3).  With any factor ``R R^T = X X^T`` the share is ``(B R)(B R)^T``; we take the narrower
+of ``X`` itself and a square root of the ``p x p`` Gram matrix, so a wide layer costs no more
+than its pixels.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.linalg
+from jaxtyping import Array, Float, Int
+
+from ntkdip.kernels.flat import evaluate
+from ntkdip.kernels.functional import Functional
+from ntkdip.kernels.plan import Plan
+from ntkdip.kernels.taps import Tap
+
+
+class Piece(NamedTuple):
+    """Some channels of one tap, or (``tap`` is None) a plain leaf."""
+
+    tap: int | None
+    leaf: int
+    channels: tuple[int, int]
+    columns: int
+
+
+Sweep = tuple[Piece, ...]
+"""What one round of backward passes collects."""
+
+
+def pieces(plan: Plan, most_columns: int) -> list[Piece]:
+    """Every column of the Jacobian once, in pieces of at most ``most_columns`` if possible."""
+    result = []
+    for k, tap in enumerate(plan.taps):
+        if tap.kind == "input":
+            result.append(Piece(k, tap.leaf, (0, tap.channels), tap.columns))
+            continue
+        each = tap.groups * tap.rank
+        step = max(1, min(tap.channels, most_columns // each))
+        for start in range(0, tap.channels, step):
+            stop = min(start + step, tap.channels)
+            result.append(Piece(k, tap.leaf, (start, stop), each * (stop - start)))
+    return result + [Piece(None, leaf, (0, 0), plan.leaf_sizes[leaf]) for leaf in plan.plain]
+
+
+def sweeps(plan: Plan, most_columns: int) -> list[Sweep]:
+    """Pieces gathered into rounds of at most ``most_columns`` (one piece at least)."""
+    rounds: list[list[Piece]] = [[]]
+    width = 0
+    for piece in pieces(plan, most_columns):
+        if rounds[-1] and width + piece.columns > most_columns:
+            rounds.append([])
+            width = 0
+        rounds[-1].append(piece)
+        width += piece.columns
+    return [tuple(r) for r in rounds if r]
+
+
+def factors(plan: Plan, net: Functional) -> list[Array]:
+    """One factor ``R`` (p, g, r) a tap, times the root of its rate; 1 for the input's tap."""
+    patches = _patches(plan, net.leaves)
+    result = []
+    for tap, X in zip(plan.taps, patches, strict=True):
+        scale = tap.factor * math.sqrt(net.all_rates[tap.leaf])
+        R = _narrow_factor(np.asarray(X)) if tap.rank < tap.patch else X
+        result.append(jnp.asarray(R) * jnp.asarray(scale, R.dtype))
+    return result
+
+
+@functools.partial(jax.jit, static_argnames="plan")
+def _patches(plan: Plan, leaves: list[Array]) -> list[Array]:
+    found: dict[int, Array] = {}
+
+    def hook(index: int, equation: Any, inputs: list[Any], outputs: list[Any]) -> list[Any]:
+        for k, tap in enumerate(plan.taps):
+            if tap.equation == index:
+                found[k] = tap.patches(equation, inputs)
+        return outputs
+
+    evaluate(plan.closed, leaves, hook)
+    for k, tap in enumerate(plan.taps):
+        if tap.kind == "input":
+            found[k] = tap.patches(None, [])
+    return [found[k] for k in range(len(plan.taps))]
+
+
+def _narrow_factor(X: Float[np.ndarray, "p 1 d"]) -> Float[np.ndarray, "p 1 p"]:
+    """A square root of the Gram matrix, in float64, rounded to the patches' precision."""
+    X64 = X[:, 0].astype(np.float64)
+    values, vectors = scipy.linalg.eigh(X64 @ X64.T, driver="evd")
+    root = vectors * np.sqrt(np.clip(values, 0.0, None))
+    return root[:, None].astype(X.dtype)
+
+
+Windows = list[tuple[Array, Array] | None]
+
+
+def windows(plan: Plan) -> Windows:
+    """Positions and masks of every tap's windows on the device; None where there is none."""
+    return [
+        None if w is None else (jnp.asarray(w.index), jnp.asarray(w.mask))
+        for w in plan.locality.windows
+    ]
+
+
+@functools.partial(jax.jit, static_argnames=("plan", "sweep", "rates"))
+def jacobian_rows(
+    plan: Plan,
+    sweep: Sweep,
+    rates: tuple[float, ...],
+    leaves: list[Array],
+    factors: list[Array],
+    windows: Windows,
+    outputs: Int[Array, "m s"],
+) -> list[Array]:
+    """Rows of the outputs of ``m`` backward passes, ``(m * s, columns)`` a piece.
+
+    ``outputs`` holds positions in the image's real embedding, -1 for padding, whose rows
+    are to be thrown away.
+    """
+    space = plan.space
+    used = sorted({piece.tap for piece in sweep if piece.tap is not None})
+    plain = [piece.leaf for piece in sweep if piece.tap is None]
+
+    def forward(deltas: list[Array], trained: list[Array]) -> Array:
+        arguments = list(leaves)
+        for leaf, value in zip(plain, trained, strict=True):
+            arguments[leaf] = value
+        at: dict[int, list[Array]] = {}
+        for k, delta in zip(used, deltas, strict=True):
+            at.setdefault(plan.taps[k].equation, []).append(delta)
+        for delta in at.get(-1, []):
+            arguments[-1] = arguments[-1] + delta
+
+        def hook(index: int, equation: Any, inputs: list[Any], outs: list[Any]) -> list[Any]:
+            for delta in at.get(index, []):
+                outs = [outs[0] + delta]
+            return outs
+
+        return space.embed(evaluate(plan.closed, arguments, hook)[0])
+
+    dtype = leaves[-1].dtype
+    zeros = [jnp.zeros(plan.taps[k].shape, dtype) for k in used]
+    _, pullback = jax.vjp(forward, zeros, [leaves[k] for k in plain])
+    one_hot = jax.nn.one_hot(outputs, space.real_size, dtype=dtype)
+    signals, plain_rows = jax.vmap(pullback)(one_hot.sum(1))
+    rows = []
+    for piece in sweep:
+        if piece.tap is None:
+            row = plain_rows[plain.index(piece.leaf)]
+            rows.append(row * jnp.asarray(math.sqrt(rates[piece.leaf]), row.dtype))
+        else:
+            tap, B = plan.taps[piece.tap], signals[used.index(piece.tap)]
+            B = jax.vmap(tap.signals)(B)[..., slice(*piece.channels)]
+            pixels = outputs % space.size
+            rows.append(_contract(tap, B, factors[piece.tap], windows[piece.tap], pixels))
+    return [row.reshape(outputs.size, -1) for row in rows]
+
+
+def _contract(
+    tap: Tap, B: Array, R: Array, window: tuple[Array, Array] | None, pixels: Array
+) -> Array:
+    """``sum_p B[p] R[p]`` over each output's window: (m, p, g, c) -> (m, s, g, c, r)."""
+    if tap.kind == "input":
+        return _restrict(B, R, window, pixels)
+    if window is None:
+        return jnp.einsum("mpgc,pgr->mgcr", B, R)
+    index, mask = (array[pixels] for array in window)
+    signal = jax.vmap(lambda b, i: b[i])(B, index) * mask[..., None, None].astype(B.dtype)
+    return jnp.einsum("mswgc,mswgr->msgcr", signal, R[index])
+
+
+def _restrict(B: Array, R: Array, window: tuple[Array, Array] | None, pixels: Array) -> Array:
+    """The signal at the input itself, 0 outside each output's window: (m, s, p, c)."""
+    if window is None:
+        return B[:, :, 0] * R[None, :, 0]
+    index, mask = (array[pixels] for array in window)
+    inside = jnp.zeros((*pixels.shape, B.shape[1]), B.dtype)
+    passes, members = jnp.ix_(*(jnp.arange(n) for n in pixels.shape))
+    inside = inside.at[passes[..., None], members[..., None], index].max(mask.astype(B.dtype))
+    return B[:, None, :, 0] * (inside * R[None, None, :, 0, 0])[..., None]

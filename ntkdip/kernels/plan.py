@@ -1,0 +1,93 @@
+"""How a network's Jacobian is taken: what is traced once and used for every kernel of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr
+
+from ntkdip.kernels.flat import flatten
+from ntkdip.kernels.functional import Functional
+from ntkdip.kernels.locality import Locality, locality, no_locality
+from ntkdip.kernels.taps import Tap, find_taps, input_tap
+from ntkdip.spaces import Space
+
+
+class StructureWarning(UserWarning):
+    """A parameter enters a network in a way whose structure is not known."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """One network, traced for one input shape.  Compared by identity.
+
+    ``closed``: its flat jaxpr, from leaves (parameters, then input) to the image.
+    ``taps``: parameters whose Jacobian has a known structure.
+    ``plain``: leaves that get plain backward passes.
+    """
+
+    closed: ClosedJaxpr
+    space: Space
+    taps: tuple[Tap, ...]
+    plain: tuple[int, ...]
+    locality: Locality
+    leaf_sizes: tuple[int, ...]
+
+    @property
+    def passes(self) -> np.ndarray:
+        """Outputs of every backward pass: groups of pixels, once a channel; -1 is padding."""
+        offsets = [0, self.space.size] if self.space.is_complex else [0]
+        groups = self.locality.groups
+        return np.concatenate([np.where(groups >= 0, groups + k, -1) for k in offsets])
+
+    @property
+    def columns(self) -> int:
+        """Columns of the compressed Jacobian."""
+        return sum(t.columns for t in self.taps) + sum(self.leaf_sizes[k] for k in self.plain)
+
+
+def make_plan(net: Functional) -> Plan:
+    """The plan of a network; traced once for each function and shapes."""
+    leaves = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in net.leaves)
+    trained = tuple(rate > 0 for rate in net.all_rates)
+    return _plan(net.image, jax.tree.structure(net.params), leaves, trained, net.space, net.name)
+
+
+@functools.lru_cache(maxsize=32)
+def _plan(
+    image: Callable[[Any, Any], Any],
+    tree: Any,
+    leaves: tuple[jax.ShapeDtypeStruct, ...],
+    trained: tuple[bool, ...],
+    space: Space,
+    name: str,
+) -> Plan:
+    def function(*leaves: Any) -> Any:
+        return image(jax.tree.unflatten(tree, leaves[:-1]), leaves[-1])
+
+    closed = flatten(function, *leaves)
+    *parameters, input_trained = trained
+    taps, plain = find_taps(closed, (*parameters, False))
+    if input_trained:
+        taps = (input_tap(len(leaves) - 1, leaves[-1].shape), *taps)
+    if plain:
+        warnings.warn(
+            f"{name}: {len(plain)} of {len(parameters)} parameters (of shapes "
+            f"{', '.join(str(leaves[k].shape) for k in plain)}) enter in a way that has no "
+            "structure to use, or more than once; they, and only they, get plain rows of the "
+            "Jacobian, and no two pixels share a backward pass",
+            StructureWarning,
+            stacklevel=2,
+        )
+        plan = no_locality(taps, space.shape)
+    else:
+        plan = locality(closed, taps, space.shape)
+    sizes = tuple(math.prod(leaf.shape) for leaf in leaves)
+    return Plan(closed, space, taps, plain, plan, sizes)
