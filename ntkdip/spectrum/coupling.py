@@ -23,7 +23,7 @@ class KernelColumns(NamedTuple):
     """Columns of ``|F W F^H|`` at chosen frequencies.
 
     ``radius`` (q,): radius of each row's frequency, rising, in cycles a field of view.
-    ``frequency`` (m, d): the frequencies asked for.
+    ``frequency`` (m, d): the frequencies asked for, brought within the Nyquist frequency.
     ``magnitude`` (q, m): root of the summed squares over real and imaginary parts.
     ``off_diagonal`` (m,): share of each column's energy on any frequency but ``+-k``.
     """
@@ -85,9 +85,10 @@ def kernel_columns(W: Kernel, frequencies: Sequence[tuple[int, ...]]) -> KernelC
     diagonal = np.divide(kept, total, out=np.ones_like(total), where=total > 0)
     radius = frequency_radius(shape).ravel()
     order = np.argsort(radius, kind="stable")
+    half = np.array(shape) // 2
     return KernelColumns(
         radius[order],
-        np.array(frequencies),
+        (np.array(frequencies) + half) % shape - half,
         np.sqrt(energy[order]),
         np.maximum(1 - diagonal, 0.0),
     )

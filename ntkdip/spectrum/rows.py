@@ -15,11 +15,13 @@ class KernelRow(NamedTuple):
 
     ``blocks`` (parts, parts, *shape): ``blocks[r, c]`` is the answer in part ``r`` (0 real,
     1 imaginary) to a unit in part ``c``; real images have one part.
-    ``pixel``: where ``p`` lies in the blocks; the centre, ``shape // 2``, if centred.
+    ``pixel``: ``p``, counted from 0.
+    ``position``: where ``p`` lies in the blocks; the centre, ``shape // 2``, if centred.
     """
 
     blocks: Float64[np.ndarray, "parts parts *shape"]
     pixel: tuple[int, ...]
+    position: tuple[int, ...]
 
 
 def kernel_row(W: Kernel, pixel: tuple[int, ...], *, centred: bool = True) -> KernelRow:
@@ -58,8 +60,8 @@ def kernel_row(W: Kernel, pixel: tuple[int, ...], *, centred: bool = True) -> Ke
     columns = W @ np.kron(np.eye(parts), unit)
     blocks = np.moveaxis(columns.reshape(parts, *shape, parts), -1, 1)
     if not centred:
-        return KernelRow(blocks, index)
+        return KernelRow(blocks, index, index)
     centre = tuple(n // 2 for n in shape)
     shift = tuple(c - p for c, p in zip(centre, index, strict=True))
     axes = tuple(range(2, blocks.ndim))
-    return KernelRow(np.roll(blocks, shift, axis=axes), centre)
+    return KernelRow(np.roll(blocks, shift, axis=axes), index, centre)

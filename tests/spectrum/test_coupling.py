@@ -31,6 +31,7 @@ def test_negative_frequencies_wrap_and_a_circulant_column_is_pure() -> None:
     W = circulant((6, 5), True)
     columns = spectrum.kernel_columns(W, [(1, -2), (-5, 3), (0, 0)])
     np.testing.assert_allclose(columns.magnitude[:, 0], columns.magnitude[:, 1], atol=1e-12)
+    np.testing.assert_array_equal(columns.frequency, [(1, -2), (1, -2), (0, 0)])
     np.testing.assert_allclose(columns.off_diagonal, 0, atol=1e-12)
     eigenvalue = (fourier_matrix((6, 5)) @ W.dense()[:30, :30] @ fourier_matrix((6, 5)).conj().T)[
         0, 0

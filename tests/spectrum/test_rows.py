@@ -12,7 +12,7 @@ def test_a_row_is_the_matrix_row(shape, is_complex) -> None:
     W = random(shape, is_complex)
     pixel = tuple(n - 2 for n in shape)
     row = spectrum.kernel_row(MatrixFree(W), pixel, centred=False)
-    assert row.pixel == pixel
+    assert row.pixel == row.position == pixel
     q = W.space.size
     p = int(np.ravel_multi_index(pixel, shape))
     for r in range(len(row.blocks)):
@@ -28,10 +28,11 @@ def test_centring_brings_the_pixel_to_the_centre(shape, is_complex) -> None:
     W = random(shape, is_complex)
     pixel = (1,) * len(shape)
     plain, centred = (spectrum.kernel_row(W, pixel, centred=c) for c in (False, True))
-    assert centred.pixel == tuple(n // 2 for n in shape)
+    assert centred.pixel == pixel
+    assert centred.position == tuple(n // 2 for n in shape)
     for offset in ((0,) * len(shape), (1,) * len(shape)):
-        a = tuple(p + o for p, o in zip(plain.pixel, offset, strict=True))
-        b = tuple((p + o) % n for p, o, n in zip(centred.pixel, offset, shape, strict=True))
+        a = tuple(p + o for p, o in zip(plain.position, offset, strict=True))
+        b = tuple((p + o) % n for p, o, n in zip(centred.position, offset, shape, strict=True))
         np.testing.assert_array_equal(plain.blocks[:, :, *a], centred.blocks[:, :, *b])
 
 
