@@ -143,9 +143,8 @@ def off_diagonal_estimate(W: Kernel, *, key: PRNGKeyArray, probes: int = 32) -> 
 def _paired_modes(shape: tuple[int, ...]) -> np.ndarray:
     """Two real combs in k-space, (2, q): unit cosines of every pair ``+-k``, unit sines."""
     index, opposite = np.arange(np.prod(shape)), mirror(shape)
-    single = index == opposite
-    cosines = np.where(single, 1.0, np.sqrt(0.5)).astype(np.complex128)
-    sines = np.where(single, 0.0, np.sign(index - opposite)) * 1j * np.sqrt(0.5)
+    cosines = np.where(index == opposite, 1.0, np.sqrt(0.5)).astype(np.complex128)
+    sines = np.sign(index - opposite) * 1j * np.sqrt(0.5)
     return np.stack([cosines, sines])
 
 

@@ -107,7 +107,8 @@ def kernel_content(W: Kernel) -> KernelContent:
     Parameters
     ----------
     W
-        The kernel; its dense matrix is transformed: O(n^2 log n).
+        The kernel; its dense matrix is transformed: O(n^2 log n).  Without one, use
+        `kernel_columns` and `off_diagonal_estimate`.
 
     Returns
     -------

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from ntkdip import spectrum
 from tests.spectrum.kernels import MatrixFree, stationary
@@ -28,18 +29,14 @@ def test_only_the_stated_ranks_are_fitted() -> None:
     assert spectrum.fit_power_law(values).r_squared < 0.99
 
 
-def test_standard_error_is_the_scatter_of_fits() -> None:
-    rng = np.random.default_rng(0)
-    clean = np.arange(5.0, 25) ** -2.0
-    fits = []
-    for _ in range(400):
-        noisy = np.r_[clean[0] * np.exp(np.linspace(3, 2, 4)), clean]
-        noisy[4:] *= np.exp(0.02 * rng.standard_normal(20))
-        if (np.diff(noisy) < 0).all():
-            fits.append(spectrum.fit_power_law(noisy, first=5))
-    scatter = np.std([f.exponent for f in fits])
-    assert len(fits) > 100
-    assert np.mean([f.standard_error for f in fits]) == pytest.approx(scatter, rel=0.2)
+def test_a_noisy_fit_is_the_regression_of_scipy() -> None:
+    values = np.sort(np.arange(1.0, 31) ** -2 * np.random.default_rng(0).uniform(0.5, 2, 30))[::-1]
+    fit = spectrum.fit_power_law(values, 3, 28)
+    expected = scipy.stats.linregress(np.log(np.arange(3, 29)), np.log(values[2:28]))
+    assert fit.exponent == pytest.approx(-expected.slope, rel=1e-10)
+    assert fit.prefactor == pytest.approx(np.exp(expected.intercept), rel=1e-10)
+    assert fit.standard_error == pytest.approx(expected.stderr, rel=1e-10)
+    assert fit.r_squared == pytest.approx(expected.rvalue**2, rel=1e-10)
 
 
 def test_leading_eigenvalues_of_a_matrix_free_kernel() -> None:
