@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
-from ntkdip.plotting.style import HEAT, colour
+from ntkdip.plotting.style import HEAT, colours
 from ntkdip.spectrum import EigenvectorContent, KernelContent
 
 FLOOR = 1e-12
@@ -24,11 +24,12 @@ def eigenvalue_decay(ax: Axes, eigenvalues: Mapping[str, np.ndarray]) -> Axes:
 
     Values below `FLOOR` are left out.
     """
+    palette = colours(eigenvalues)
     for name, values in eigenvalues.items():
         relative = values / values[0]
         shown = relative > FLOOR
         ranks = np.arange(1, values.size + 1)
-        ax.loglog(ranks[shown], relative[shown], color=colour(name), label=name)
+        ax.loglog(ranks[shown], relative[shown], color=palette[name], label=name)
     ax.set(xlabel="rank $i$", ylabel=r"$\lambda_i / \lambda_1$", title="Eigenvalue decay")
     ax.grid(True, which="major")
     ax.legend()

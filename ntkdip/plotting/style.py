@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import matplotlib as mpl
@@ -17,12 +17,22 @@ COLOURS = {
     "reference": "#009E73",
 }
 OTHERS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]
-GREY, HEAT, CYCLIC = "gray", "magma", "twilight"
+GREY, HEAT, CYCLIC, DIVERGING = "gray", "magma", "twilight", "RdBu_r"
 
 
 def colour(method: str) -> str:
     """The colour of a method, the same in every figure."""
     return COLOURS.get(method, OTHERS[sum(map(ord, method)) % len(OTHERS)])
+
+
+def colours(methods: Iterable[str]) -> dict[str, str]:
+    """A colour for each method of one figure: `colour`, but no two alike while six last."""
+    chosen: dict[str, str] = {}
+    for method in sorted(methods, key=lambda m: m not in COLOURS):
+        free = [c for c in OTHERS if c not in chosen.values()]
+        wanted = colour(method)
+        chosen[method] = free[0] if wanted in chosen.values() and free else wanted
+    return chosen
 
 
 @contextlib.contextmanager

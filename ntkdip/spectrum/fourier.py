@@ -38,6 +38,28 @@ def frequency_radius(shape: tuple[int, ...]) -> Float64[np.ndarray, "..."]:
     return np.sqrt(sum(axis**2 for axis in axes))
 
 
+def ring_energy(V: Float[np.ndarray, "n m"], space: Space) -> Float64[np.ndarray, "K m"]:
+    """Energy of images on each ring of frequencies: radii rounded to integers, ``+-k`` folded.
+
+    Parameters
+    ----------
+    V
+        Images as columns on the real embedding of ``space``.
+    space
+        Space of images.
+
+    Returns
+    -------
+    ``(K, m)``, float64: row ``r`` holds radius ``r`` in cycles a field of view; a column
+    sums to its squared norm.  Cost: one FFT a column.
+    """
+    images = np.stack([space.unembed(column) for column in V.T])
+    kspace = np.fft.fftn(images, axes=range(1, images.ndim), norm="ortho")
+    rings = np.rint(frequency_radius(space.shape)).astype(int).ravel()
+    energy = np.abs(kspace.reshape(images.shape[0], -1)) ** 2
+    return np.stack([np.bincount(rings, weights=row) for row in energy], axis=1)
+
+
 def eigenvector_content(V: Float[np.ndarray, "n m"], space: Space) -> EigenvectorContent:
     """Magnitude of the Fourier transform of eigenvectors, folded over ``+-k`` (radii in 2D).
 
@@ -51,19 +73,15 @@ def eigenvector_content(V: Float[np.ndarray, "n m"], space: Space) -> Eigenvecto
     Returns
     -------
     `EigenvectorContent`.  In 1D a radius is one ``|k|``; in 2D radii are rounded to
-    integers.  Columns within a degenerate eigenspace depend on the solver: compare
-    ``kernel_content`` before reading anything into them.
+    integers.  Columns within a degenerate eigenspace depend on the solver: use
+    `eigenspace_content` where eigenvalues come close.
     """
-    images = np.stack([space.unembed(column) for column in V.T])
-    kspace = np.fft.fftn(images, axes=range(1, images.ndim), norm="ortho")
-    rings = np.rint(frequency_radius(space.shape)).astype(int).ravel()
-    energy = np.abs(kspace.reshape(images.shape[0], -1)) ** 2
-    folded = np.stack([np.bincount(rings, weights=row) for row in energy], axis=1)
+    folded = ring_energy(V, space)
     radius = np.arange(folded.shape[0], dtype=np.float64)
     total = folded.sum(0)
     mean = radius @ folded / total
     variance = np.maximum(radius**2 @ folded / total - mean**2, 0.0)
-    order = np.argsort(mean, kind="stable")
+    order = np.argsort(mean.round(9), kind="stable")
     return EigenvectorContent(
         radius, np.sqrt(folded)[:, order], mean[order], np.sqrt(variance)[order]
     )
@@ -89,7 +107,8 @@ def kernel_content(W: Kernel) -> KernelContent:
     Parameters
     ----------
     W
-        The kernel; its dense matrix is transformed: O(n^2 log n).
+        The kernel; its dense matrix is transformed: O(n^2 log n).  Without one, use
+        `kernel_columns` and `off_diagonal_estimate`.
 
     Returns
     -------
@@ -107,9 +126,9 @@ def kernel_content(W: Kernel) -> KernelContent:
             left = np.fft.fftn(block, axes=axes, norm="ortho")
             both = np.fft.ifftn(left, axes=[len(shape) + a for a in axes], norm="ortho")
             energy += np.abs(both.reshape(q, q)) ** 2
-    mirror = _mirror(shape)
+    opposite = mirror(shape)
     same = energy[np.arange(q), np.arange(q)].sum()
-    paired = energy[np.arange(q), mirror][mirror != np.arange(q)].sum()
+    paired = energy[np.arange(q), opposite][opposite != np.arange(q)].sum()
     radius = frequency_radius(shape).ravel()
     order = np.argsort(radius, kind="stable")
     return KernelContent(
@@ -119,7 +138,7 @@ def kernel_content(W: Kernel) -> KernelContent:
     )
 
 
-def _mirror(shape: tuple[int, ...]) -> np.ndarray:
+def mirror(shape: tuple[int, ...]) -> np.ndarray:
     """Flat index of ``-k`` for every frequency ``k`` in FFT order."""
     index = np.arange(np.prod(shape)).reshape(shape)
     return np.roll(np.flip(index), 1, axis=tuple(range(len(shape)))).ravel()
