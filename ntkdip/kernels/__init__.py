@@ -6,6 +6,7 @@ from ntkdip.kernels.empirical import empirical
 from ntkdip.kernels.memory import empirical_bytes, require_memory
 from ntkdip.kernels.partial import ConvergenceWarning, Eigenpairs, leading_eigenpairs
 from ntkdip.kernels.probing import Estimate, Products
+from ntkdip.kernels.storage import StoredKernel, load, save
 
 __all__ = [
     "ConvergenceWarning",
@@ -14,11 +15,14 @@ __all__ = [
     "Estimate",
     "Kernel",
     "Products",
+    "StoredKernel",
     "alignment",
     "drift",
     "empirical",
     "empirical_bytes",
     "estimated_drift",
     "leading_eigenpairs",
+    "load",
     "require_memory",
+    "save",
 ]

@@ -83,7 +83,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         broken.single[0, 0] = np.nan
         with pytest.raises(ValueError, match="W_t: 1"):
             measure(broken, COMPLEX)
-    with pytest.raises(ValueError, match="at least 2 probes.*got 1"):
+    with pytest.raises(ValueError, match=r"at least 2 probes.*got 1"):
         estimated_drift(COMPLEX, COMPLEX, key=key, probes=1)
     with pytest.raises(ValueError, match="the image is zero"):
         alignment(COMPLEX, 0 * IMAGE)
