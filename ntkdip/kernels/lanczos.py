@@ -43,10 +43,10 @@ class Tridiagonal(NamedTuple):
         last = self.offdiagonal[-1]
         if last == 0.0:
             return self.quadrature()
-        shifted = np.stack([np.append(0.0, self.offdiagonal[:-1]), self.diagonal - left])
-        unit = np.zeros(len(self.diagonal))
-        unit[-1] = last**2
-        end = left + scipy.linalg.solveh_banded(shifted, unit)[-1]
+        pivot = self.diagonal[0] - left
+        for entry, coupling in zip(self.diagonal[1:], self.offdiagonal, strict=False):
+            pivot = entry - left - coupling**2 / pivot
+        end = left + last**2 / pivot
         return _nodes(np.append(self.diagonal, end), self.offdiagonal)
 
 
