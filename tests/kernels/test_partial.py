@@ -34,11 +34,11 @@ def test_pairs_are_those_of_the_dense_matrix(name: str, route: str) -> None:
     W = Traceable(dense)
     found = leading_eigenpairs(W, 6, key=KEY, route=route)
     assert found.converged
-    np.testing.assert_allclose(found.values, exact[:6], atol=1e-5 * exact[0])
+    np.testing.assert_allclose(found.values, exact[:6], atol=1e-6 * exact[0])
     np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(6), atol=1e-12)
     true = np.linalg.norm(dense @ found.vectors - found.vectors * found.values, axis=0)
-    assert true.max() <= 1.1e-5 * exact[0]
-    np.testing.assert_allclose(found.residuals, true, atol=1e-6 * exact[0])
+    assert true.max() <= 1.2e-6 * exact[0]
+    np.testing.assert_allclose(found.residuals, true, atol=2e-7 * exact[0])
     if route == "host":
         assert found.products == W.products
 
@@ -90,7 +90,7 @@ def test_too_few_products_are_said_and_kept_to(route: str) -> None:
 @pytest.mark.parametrize("route", ["host", "device"])
 def test_a_tolerance_below_the_noise_is_not_claimed(route: str) -> None:
     W = Traceable(with_spectrum(SPECTRA["power"]))
-    with pytest.warns(ConvergenceWarning, match="float32 products end near 1e-6"):
+    with pytest.warns(ConvergenceWarning, match="float32 products end near 1e-7"):
         found = leading_eigenpairs(W, 3, key=KEY, route=route, tolerance=1e-10)
     assert not found.converged
     assert found.residuals.max() > 1e-10
