@@ -102,7 +102,7 @@ def leading_eigenpairs(
 
     Notes
     -----
-    Cost: often 2 to 5 Krylov dimensions of products, the more the closer the eigenvalues;
+    Cost: often 1 to 3 Krylov dimensions of products, the more the closer the eigenvalues;
     ``k`` of them are the explicit residuals.  ``2 k + 20 >= n`` takes ``n`` products for
     the dense matrix, and LAPACK.  Memory: ``8 n (2 k + 20)`` bytes on the host;
     ``4 n`` times the last Krylov dimension on the device.  Source: Lehoucq, Sorensen and

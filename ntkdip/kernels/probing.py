@@ -40,7 +40,7 @@ class Counted:
         self._W, self._step, self.count = W, step, 0
 
     def __call__(self, v: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
-        w = self._W @ v.reshape(-1)
+        w = self._W @ v
         require_finite(w, "product with the kernel")
         self.spend(1)
         return w
