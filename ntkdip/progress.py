@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -21,6 +21,16 @@ def track(items: Iterable[T], description: str, *, total: int | None = None) -> 
     Silent where standard error is no terminal (pipes, logs) and for the first second.
     """
     return tqdm(items, desc=description, total=total, disable=None, delay=DELAY, leave=False)
+
+
+@contextlib.contextmanager
+def counting(description: str, *, total: int | None = None) -> Iterator[Callable[[int], object]]:
+    """A bar that is moved on by calling what is given, for work whose loop is not ours.
+
+    Silent where standard error is no terminal and for the first second.
+    """
+    with tqdm(desc=description, total=total, disable=None, delay=DELAY, leave=False) as bar:
+        yield bar.update
 
 
 @contextlib.contextmanager

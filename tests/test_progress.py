@@ -16,6 +16,8 @@ class _Terminal(io.StringIO):
 
 
 def _work() -> list[int]:
+    with progress.counting("stepping", total=1) as step:
+        step(1)
     with progress.ticking("waiting"):
         return list(progress.track(range(3), "counting"))
 
@@ -27,6 +29,7 @@ def test_a_terminal_sees_long_work(monkeypatch: pytest.MonkeyPatch, delay: float
     monkeypatch.setattr(sys, "stderr", screen)
     assert _work() == [0, 1, 2]
     assert ("waiting [00:00]" in screen.getvalue()) == (delay == 0)
+    assert ("stepping" in screen.getvalue()) == (delay == 0)
     assert ("counting" in screen.getvalue()) == (delay == 0)
 
 

@@ -50,7 +50,9 @@ class CostEstimate(NamedTuple):
     routes: tuple[Route, ...]
 
 
-def estimate(net: Net, z: Any, params: Any = None, *, memory_limit: int | None = None) -> CostEstimate:
+def estimate(
+    net: Net, z: Any, params: Any = None, *, memory_limit: int | None = None
+) -> CostEstimate:
     """Bytes and FLOPs of every route to the kernel of a network; nothing is computed.
 
     Parameters

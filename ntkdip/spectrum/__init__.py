@@ -1,4 +1,4 @@
-"""Spectra of kernels: decay, dimension, eigenspaces and their Fourier content, alignment.
+"""Spectra of kernels: decay, dimension, eigenspaces, Fourier content, density, alignment.
 
 Knows nothing of ``A``.
 """
@@ -10,6 +10,7 @@ from ntkdip.spectrum.coupling import (
     off_diagonal_estimate,
 )
 from ntkdip.spectrum.decay import PowerLaw, fit_power_law
+from ntkdip.spectrum.density import SpectralDensity, spectral_density
 from ntkdip.spectrum.dimension import Bounds, effective_dimension, participation_ratio
 from ntkdip.spectrum.eigenspace import (
     Eigenspace,
@@ -28,6 +29,7 @@ from ntkdip.spectrum.fourier import (
     kernel_content,
 )
 from ntkdip.spectrum.rows import KernelRow, kernel_row
+from ntkdip.spectrum.stochastic import log_determinant, trace
 from ntkdip.spectrum.subspaces import Alignment, PrincipalAngles, alignment, principal_angles
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "OffDiagonalEstimate",
     "PowerLaw",
     "PrincipalAngles",
+    "SpectralDensity",
     "alignment",
     "effective_dimension",
     "eigenspace_content",
@@ -54,8 +57,11 @@ __all__ = [
     "kernel_content",
     "kernel_row",
     "leading_eigenspaces",
+    "log_determinant",
     "off_diagonal_estimate",
     "participation_ratio",
     "principal_angles",
     "projector_distance",
+    "spectral_density",
+    "trace",
 ]
