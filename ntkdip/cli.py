@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ntkdip.studies.configuration import WIDTH_PRESETS, DemoConfiguration
+from ntkdip.studies.configuration import WIDTH_PRESETS, DemoConfiguration, KernelConfiguration
 
 
 def main() -> None:
@@ -22,6 +22,7 @@ def main() -> None:
         "demo": demo,
         "verify": verify,
         "study": study,
+        "kernel": kernel,
         "info": info,
     }
     try:
@@ -135,6 +136,43 @@ def study(
         table.add_row(str(width), str(seeds), *cells)
     table.add_row("exponent", "", *(f"{e:.2f}" for e in law.exponents))
     Console().print(table)
+    return 0
+
+
+def kernel(
+    config: Annotated[KernelConfiguration, tyro.conf.arg(name="")],
+    out: Path = Path("kernel.h5"),
+    memory_limit: Annotated[float | None, tyro.conf.arg(metavar="GIB")] = None,
+    dry_run: bool = False,
+    overwrite: bool = False,
+) -> int:
+    """Compute a dense kernel and save it, or say what every route to it would cost.
+
+    Args:
+        config: which kernel.
+        out: HDF5 file for the kernel, its architecture and seed.
+        memory_limit: GiB that the work may take; four fifths of what is available if not set.
+        dry_run: print bytes and operations of every route, and do nothing.
+        overwrite: replace the file if it exists.
+    """
+    from ntkdip.studies.kernel import costs, kernel_to_file
+
+    limit = None if memory_limit is None else round(memory_limit * 2**30)
+    console = Console()
+    if not dry_run:
+        W = kernel_to_file(config, out, limit, overwrite)
+        console.print(f"[green]{escape(str(out))}[/]: {W.matrix.shape}, float64, on {W.space}")
+        return 0
+    cost = costs(config, limit)
+    title = f"kernel on {cost.space}: {cost.parameters:,} parameters, {cost.passes:,} passes"
+    table = Table("route", "peak memory", "GFLOP", "fits", title=title)
+    for route in cost.routes:
+        fits = "[green]yes[/]" if route.fits else "[red]no[/]"
+        table.add_row(
+            route.name, f"{route.bytes / 2**30:,.2f} GiB", f"{route.flops / 1e9:,.1f}", fits
+        )
+    console.print(table)
+    console.print(f"memory allowed: {cost.limit / 2**30:.1f} GiB", highlight=False)
     return 0
 
 

@@ -93,3 +93,39 @@ def test_bad_input_is_one_line_and_status_two(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_kernel_dry_run_prints_every_route_and_writes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "kernel.h5"
+    done = _ntkdip("kernel", "--dry-run", "--shape", "256", "256", "--out", str(file))
+    assert done.returncode == 0, done.stderr
+    for route in ("dense", "full Jacobian", "one product", "leading 64 eigenpairs"):
+        assert route in done.stdout
+    assert "no" in done.stdout
+    assert not file.exists()
+
+
+def test_kernel_to_a_file_and_back(tmp_path: Path) -> None:
+    from ntkdip import kernels
+
+    file = tmp_path / "kernel.h5"
+    arguments = (
+        "kernel", "--network", "decoder", "--shape", "8", "8", "--depth", "1", "--width", "4",
+        "--real", "--out", str(file),
+    )  # fmt: skip
+    done = _ntkdip(*arguments)
+    assert done.returncode == 0, done.stderr
+    kernel, metadata = kernels.load(file)
+    assert kernel.matrix.shape == (64, 64)
+    assert metadata["seed"] == 0
+    again = _ntkdip(*arguments)
+    assert again.returncode == 2
+    assert "exists; name another file, or add --overwrite" in again.stderr
+
+
+def test_a_kernel_that_does_not_fit_is_refused_with_the_alternative(tmp_path: Path) -> None:
+    done = _ntkdip("kernel", "--shape", "512", "512", "--out", str(tmp_path / "k.h5"))
+    assert done.returncode == 2
+    assert "needs about" in done.stderr
+    assert "matrix_free" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -109,11 +109,30 @@ def _window(supports: list[np.ndarray], width: int) -> Window:
 
 
 def _colouring(supports: list[np.ndarray]) -> np.ndarray:
-    """Greedy colours along one output axis: one colour, no pixel of any tap in common."""
+    """Colours along one output axis: one colour, no pixel of any tap in common.
+
+    The better of first come, first served and of equal blocks numbered alike, which is the
+    best there is where windows wrap around.
+    """
     overlap = sum(s.astype(np.float32) @ s.T.astype(np.float32) for s in supports)
     conflict = np.asarray(overlap) > 0
-    colours = np.full(conflict.shape[0], -1)
+    return min(_greedy(conflict), _blocks(conflict), key=lambda colours: colours.max())
+
+
+def _greedy(conflict: np.ndarray) -> np.ndarray:
+    colours = np.full(len(conflict), -1)
     for i in range(colours.size):
         taken = set(colours[:i][conflict[i, :i]])
         colours[i] = next(c for c in itertools.count() if c not in taken)
     return colours
+
+
+def _blocks(conflict: np.ndarray) -> np.ndarray:
+    n = len(conflict)
+    most = n // max(int(conflict.sum(1).min() + 1) // 2, 1)
+    for blocks in range(min(most, n), 1, -1):
+        colours = np.concatenate([np.arange(len(b)) for b in np.array_split(np.arange(n), blocks)])
+        same = colours[:, None] == colours[None]
+        if not (conflict & same & ~np.eye(n, dtype=bool)).any():
+            return colours
+    return np.arange(n)

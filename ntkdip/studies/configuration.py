@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
 
 WIDTH_PRESETS = {
     "smoke": {16: 2, 32: 2},
@@ -34,3 +35,25 @@ class DemoConfiguration:
     """Convolutions of the WCNN."""
     wcnn_kernel_size: int = 3
     """Size of the WCNN's convolutions."""
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelConfiguration:
+    """Which kernel ``ntkdip kernel`` takes."""
+
+    network: Literal["wcnn", "decoder"] = "wcnn"
+    """Architecture: wide CNN, or Deep Decoder."""
+    shape: tuple[int, ...] = (32, 32)
+    """Pixels of the image along one or two axes."""
+    width: int = 64
+    """Channels."""
+    depth: int = 4
+    """Convolutions of the WCNN, or upsamplings of the Deep Decoder."""
+    kernel_size: int = 3
+    """Size of the WCNN's convolutions."""
+    channels: int = 2
+    """Random input channels of the WCNN; the Deep Decoder gets as many as its width."""
+    real: bool = False
+    """Make real images instead of complex ones."""
+    seed: int = 0
+    """Of parameters and input."""
