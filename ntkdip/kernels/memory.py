@@ -12,7 +12,7 @@ from ntkdip.kernels.jacobian import Sweep, sweeps
 from ntkdip.kernels.plan import Plan
 from ntkdip.spaces import Space
 
-CHUNK_BYTES = 256 * 2**20
+CHUNK_BYTES = 64 * 2**20
 """Bytes that one chunk of backward passes, and the rows read off it, may take at most."""
 
 DEFAULT_SHARE = 0.8
