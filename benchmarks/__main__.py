@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from benchmarks.cases import FAMILIES, SMALL, Case, Family
-from benchmarks.contest import Result, Settings, contest
-from benchmarks.peers import Peer
+from benchmarks.contest import Peer, Result, Settings, contest, find_peer
+from benchmarks.peers import PeerName
+from benchmarks.worker import WorkerError
 
 console = Console()
 if not console.is_terminal:
@@ -49,7 +50,7 @@ class Options:
     patience: float = 900.0
     """Seconds after which an implementation of the peer is out."""
 
-    peer: Peer = "neural-tangents"
+    peer: PeerName = "neural-tangents"
     """Whom to compare with; jacobian is a plain J J^T by jax.jacrev."""
 
     peer_python: Path | None = None
@@ -71,10 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if path is not None:
             writable_file(path, option)
     settings = _settings(options)
-    results = _results(options, settings)
+    cases = _chosen(options)
+    if cases:
+        peer = find_peer(settings)
+        results = _results(cases, settings, peer)
+    else:
+        results = []
     if options.json is not None:
         write_json(options.json, [result.as_dict() for result in results])
-    _show(results, options, settings)
+    if cases:
+        _show(results, options, settings, peer)
     return 1 if any(result.fault for result in results) else 0
 
 
@@ -97,27 +104,25 @@ def _chosen(options: Options) -> list[Case]:
         if not FAMILIES[family]:
             console.print(f"{family}: holds no case yet")
         chosen += SMALL.get(family, ()) if options.small else FAMILIES[family]
-    return [case for case in chosen if options.case.lower() in case.name.lower()]
-
-
-def _results(options: Options, settings: Settings) -> list[Result]:
-    cases = _chosen(options)
-    if not cases and options.case:
-        names = "; ".join(case.name for cases in FAMILIES.values() for case in cases)
+    named = [case for case in chosen if options.case.lower() in case.name.lower()]
+    if chosen and not named:
+        names = "; ".join(case.name for case in chosen)
         raise ValueError(f"no case's name contains {options.case!r}; there are: {names}")
+    return named
+
+
+def _results(cases: list[Case], settings: Settings, peer: Peer) -> list[Result]:
     results = []
     for number, case in enumerate(cases, 1):
         _say(f"{number}/{len(cases)} {case.name}")
-        results.append(contest(case, settings, _say))
+        results.append(contest(case, settings, peer, _say))
         if results[-1].fault:
             _say(f"  failed: {results[-1].fault}")
     return results
 
 
-def _show(results: list[Result], options: Options, settings: Settings) -> None:
+def _show(results: list[Result], options: Options, settings: Settings, peer: Peer) -> None:
     """Table, growth and plot."""
-    if not results:
-        return
     from benchmarks import growth, rate, report
 
     speed = rate.machine_rate()
@@ -130,7 +135,7 @@ def _show(results: list[Result], options: Options, settings: Settings) -> None:
     console.print(f"matrix-product rate, float32: {speed / 1e9:.1f} GFLOP/s")
     curves = []
     if options.growth and not options.case and settings.peer_python is None:
-        curves = growth.growth(settings, small=options.small, say=_say)
+        curves = growth.growth(settings, peer, small=options.small, say=_say)
         console.print(report.growth_table(curves))
     report.save_plot(options.plot, results, curves)
     goals = [result.met for result in results if result.met is not None]
@@ -145,7 +150,7 @@ def _say(line: str) -> None:
 if __name__ == "__main__":
     try:
         status = main()
-    except (ValueError, OSError) as fault:
+    except (ValueError, OSError, WorkerError) as fault:
         Console(stderr=True).print(f"[bold red]error:[/] {escape(str(fault))}", soft_wrap=True)
         status = 2
     sys.exit(status)

@@ -31,6 +31,11 @@ class Settings:
     patience: float = 900.0
     peer_python: str | None = None
 
+    @property
+    def python(self) -> str:
+        """The interpreter that runs the peer."""
+        return self.peer_python or sys.executable
+
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -81,7 +86,27 @@ class Result:
         }
 
 
-def contest(case: Case, settings: Settings, say: Say = lambda line: None) -> Result:
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """The peer as it is installed: name, version and JAX, and what runs there."""
+
+    version: str
+    implementations: tuple[str, ...]
+
+
+def find_peer(settings: Settings) -> Peer:
+    """Ask the Python that runs the peer.
+
+    Raises
+    ------
+    WorkerError
+        If the peer is not installed there; the message says how to install it.
+    """
+    about = run_job({"job": "describe", "peer": settings.peer}, settings.python)
+    return Peer(about["version"], tuple(about["implementations"]))
+
+
+def contest(case: Case, settings: Settings, peer: Peer, say: Say = lambda line: None) -> Result:
     """Measure one case.
 
     1. Every implementation of the peer in a fresh interpreter: peak memory and seconds.
@@ -92,20 +117,17 @@ def contest(case: Case, settings: Settings, say: Say = lambda line: None) -> Res
 
     A measurement that fails is named in `Result.fault`, never left out.
     """
-    python = settings.peer_python or sys.executable
+    name = peer.version
     with tempfile.TemporaryDirectory() as folder:
         if settings.peer_python is None:
             place: dict[str, Any] = {"case": case.as_dict()}
         else:
             place = {"folder": folder}
-        name = settings.peer
         try:
             if settings.peer_python is not None:
                 run_job({"job": "export", "case": case.as_dict(), "folder": folder})
-            about = run_job({"job": "describe", "peer": settings.peer}, python)
-            name = about["version"]
-            best, bytes_of_peer = _fastest(about["implementations"], place, python, settings, say)
-            name = f"{about['version']}, {best}"
+            best, bytes_of_peer = _fastest(peer.implementations, place, settings, say)
+            name = f"{peer.version}, {best}"
             ours = run_job({"job": "footprint", "case": case.as_dict(), "side": "ours"})
             job = {"job": "race", "case": case.as_dict(), "side": best}
             job |= {"runs": settings.runs, "limit": settings.limit}
@@ -119,7 +141,7 @@ def contest(case: Case, settings: Settings, say: Say = lambda line: None) -> Res
 
 
 def _fastest(
-    candidates: list[str], place: dict[str, Any], python: str, settings: Settings, say: Say
+    candidates: tuple[str, ...], place: dict[str, Any], settings: Settings, say: Say
 ) -> tuple[str, int]:
     """The implementation with the fewest seconds, and its peak bytes."""
     measured: dict[str, dict[str, Any]] = {}
@@ -127,7 +149,7 @@ def _fastest(
     for side in candidates:
         try:
             measured[side] = run_job(
-                {"job": "footprint", "side": side, **place}, python, settings.patience
+                {"job": "footprint", "side": side, **place}, settings.python, settings.patience
             )
             took, peak = measured[side]["seconds"], measured[side]["bytes"]
             say(f"  {side}: {took:.3g} s, {peak / 2**20:.0f} MiB")

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmarks.cases import Case, wcnn
-from benchmarks.contest import Say, Settings
+from benchmarks.contest import Peer, Say, Settings
 from benchmarks.worker import WorkerError, run_job
 
 Axis = Literal["pixels", "width", "depth"]
@@ -46,14 +46,15 @@ class Curve:
         return float(np.polyfit(np.log(self.sizes), np.log(values), 1)[0])
 
 
-def growth(settings: Settings, *, small: bool = False, say: Say = lambda line: None) -> list[Curve]:
+def growth(
+    settings: Settings, peer: Peer, *, small: bool = False, say: Say = lambda line: None
+) -> list[Curve]:
     """Measure every sweep, each point in a fresh interpreter.
 
     The peer is at each size the faster of its implementations on this JAX; where it
     fails, its curve ends there, said through ``say``.
     """
-    about = run_job({"job": "describe", "peer": settings.peer})
-    sides = {"ntkdip": ["ours"], settings.peer: about["implementations"]}
+    sides = {"ntkdip": ("ours",), settings.peer: peer.implementations}
     curves = []
     for axis, points in (SMALL_SWEEPS if small else SWEEPS).items():
         for name, implementations in sides.items():
@@ -71,7 +72,7 @@ def growth(settings: Settings, *, small: bool = False, say: Say = lambda line: N
 
 
 def _best(
-    case: Case, implementations: list[str], settings: Settings, say: Say
+    case: Case, implementations: tuple[str, ...], settings: Settings, say: Say
 ) -> dict[str, Any] | None:
     found = []
     for side in implementations:

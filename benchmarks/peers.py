@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from benchmarks.neural_tangents_loader import allow_structured_derivatives, neural_tangents
 from benchmarks.plain_networks import Problem
 
-Peer = Literal["neural-tangents", "jacobian"]
+PeerName = Literal["neural-tangents", "jacobian"]
 
 IMPLEMENTATIONS = {
     "JACOBIAN_CONTRACTION": 1,
@@ -21,7 +21,7 @@ IMPLEMENTATIONS = {
 """Of neural-tangents, by its own names and numbers."""
 
 
-def implementations(peer: Peer) -> list[str]:
+def implementations(peer: PeerName) -> list[str]:
     """Those of the peer that run on this JAX.
 
     Raises
@@ -36,7 +36,7 @@ def implementations(peer: Peer) -> list[str]:
     return [name for name in IMPLEMENTATIONS if structured or name != "STRUCTURED_DERIVATIVES"]
 
 
-def version(peer: Peer) -> str:
+def version(peer: PeerName) -> str:
     """Name, version and the JAX that it runs on."""
     own = "" if peer == "jacobian" else f" {neural_tangents().__version__}"
     return f"{peer}{own}, JAX {jax.__version__}"

@@ -90,11 +90,13 @@ def test_a_failed_measurement_is_an_unmet_goal_with_its_reason(
     def fails(job: dict, *_: object) -> dict:
         if job["job"] == "race":
             raise WorkerError("WrongAnswerError: the kernels differ")
-        return {"version": "v", "implementations": ["jacrev"], "bytes": 1, "seconds": 1.0}
+        return {"bytes": 1, "seconds": 1.0}
 
     monkeypatch.setattr(contest, "run_job", fails)
     case = dataclasses.replace(SMALLEST, goal=cases.NEVER_WORSE)
-    result = contest.contest(case, contest.Settings(peer="jacobian"))
+    result = contest.contest(
+        case, contest.Settings(peer="jacobian"), contest.Peer("jacobian", ("jacrev",))
+    )
     assert result.fault == "WrongAnswerError: the kernels differ"
     assert result.race is None
     assert result.met is False
