@@ -74,9 +74,9 @@ def network(case: Case) -> tuple[Any, Any, jax.Array]:
 def ours(case: Case) -> Callable[[], np.ndarray]:
     """Our kernel of the case, ``(n, n)``, ready to be called again and again."""
     net, params, z = network(case)
-    # float32 contraction, as the peer's; without the argument it is float64.
-    supported = "dtype" in inspect.signature(kernels.empirical).parameters
-    options: dict[str, Any] = {"dtype": np.float32} if supported else {}
+    # Contracted in float32, as the peer does; without the argument it is float64.
+    supported = "precision" in inspect.signature(kernels.empirical).parameters
+    options: dict[str, Any] = {"precision": "float32"} if supported else {}
 
     def kernel() -> np.ndarray:
         return kernels.empirical(net, params, z, **options).matrix

@@ -81,5 +81,3 @@ def test_bad_sizes_are_refused() -> None:
         _unet(channels=())
     with pytest.raises(ValueError, match="0 input channels"):
         _unet(in_channels=0)
-    with pytest.raises(ValueError, match="average, strided; got 'maximum'"):
-        _unet(downsampling="maximum")
