@@ -1,0 +1,125 @@
+"""What is measured: cases, their goals, and the families they belong to.
+
+Light to import: no JAX, no ntkdip.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+Network = Literal["wcnn", "deep_decoder", "unet", "dense_head"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """What ntkdip must reach against the peer.
+
+    ``speed``: peer's time over ours, at least.  ``memory``: our peak bytes over the
+    peer's, at most.
+    """
+
+    speed: float
+    memory: float
+
+
+NEVER_WORSE = Goal(speed=1.0, memory=1.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One network on one image size, 3x3 (3 in 1D), float32, random normal weights.
+
+    ``width`` channels everywhere, or one number a level for the U-Net; ``depth`` counts
+    convolutions (WCNN) or blocks (Deep Decoder); ``inputs`` channels of the network's
+    input (0: as many as ``width``); ``outputs`` is 2 for a complex image.
+    """
+
+    name: str
+    network: Network
+    shape: tuple[int, ...]
+    width: tuple[int, ...]
+    depth: int
+    goal: Goal | None = None
+    inputs: int = 1
+    outputs: int = 1
+    family: str = "empirical"
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` is the inverse."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> Case:
+        """A case from what `as_dict` wrote, also through JSON."""
+        goal = values["goal"] and Goal(**values["goal"])
+        shape, width = tuple(values["shape"]), tuple(values["width"])
+        return Case(**(values | {"goal": goal, "shape": shape, "width": width}))
+
+
+def wcnn(
+    shape: tuple[int, ...], width: int, depth: int, goal: Goal | None, outputs: int = 1
+) -> Case:
+    """A WCNN whose input has as many channels as its output."""
+    field = "" if outputs == 1 else "complex "
+    name = f"{field}WCNN {depth} x {width}, {_size(shape)}"
+    return Case(name, "wcnn", shape, (width,), depth, goal, inputs=outputs, outputs=outputs)
+
+
+def deep_decoder(shape: tuple[int, ...], width: int, depth: int, goal: Goal | None) -> Case:
+    """A Deep Decoder with channel normalisation; its input has ``width`` channels."""
+    name = f"Deep Decoder {depth} x {width}, {_size(shape)}"
+    return Case(name, "deep_decoder", shape, (width,), depth, goal, inputs=0)
+
+
+def unet(shape: tuple[int, ...], channels: tuple[int, ...], goal: Goal | None) -> Case:
+    """A U-Net with channel normalisation."""
+    name = f"U-Net {'-'.join(map(str, channels))}, {_size(shape)}"
+    return Case(name, "unet", shape, channels, len(channels), goal)
+
+
+def dense_head(shape: tuple[int, ...], width: int, depth: int, goal: Goal | None) -> Case:
+    """``depth`` convolutions with ReLU, then one dense layer from all of it to the image."""
+    name = f"WCNN {depth} x {width} with dense head, {_size(shape)}"
+    return Case(name, "dense_head", shape, (width,), depth, goal)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    if len(shape) == 1:
+        return f"1D, {shape[0]} pixels"
+    return "x".join(map(str, shape))
+
+
+EMPIRICAL = (
+    wcnn((16, 16), 128, 4, Goal(5.0, 0.7)),
+    wcnn((16, 16), 256, 4, Goal(7.0, 0.5)),
+    wcnn((32, 32), 64, 4, Goal(2.5, 1.0)),
+    deep_decoder((64, 64), 128, 4, Goal(3.0, 0.5)),
+    wcnn((256,), 1024, 4, Goal(8.0, 0.3)),
+    unet((32, 32), (16, 32, 64), NEVER_WORSE),
+    dense_head((16, 16), 32, 3, NEVER_WORSE),
+    deep_decoder((512,), 128, 4, NEVER_WORSE),
+    wcnn((48, 48), 32, 3, NEVER_WORSE),
+    wcnn((24, 24), 64, 4, NEVER_WORSE, outputs=2),
+)
+
+SMALL_EMPIRICAL = (
+    wcnn((6, 6), 4, 3, None),
+    deep_decoder((8, 8), 8, 2, None),
+    unet((8, 8), (3, 4), None),
+    dense_head((6, 6), 3, 2, None),
+    wcnn((4, 6), 4, 3, None, outputs=2),
+)
+"""The same networks at sizes that take a moment; they have no goals."""
+
+Family = Literal["empirical", "analytic", "theory", "training"]
+
+FAMILIES: dict[Family, tuple[Case, ...]] = {
+    "empirical": EMPIRICAL,
+    "analytic": (),
+    "theory": (),
+    "training": (),
+}
+"""Every family, also those that hold no case yet."""
+
+SMALL: dict[Family, tuple[Case, ...]] = {"empirical": SMALL_EMPIRICAL}

@@ -1,0 +1,162 @@
+"""A case from beginning to end: choose the peer's best, measure memory, race."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.cases import Case
+from benchmarks.measure import LEAST_RUNS, Race
+from benchmarks.worker import WorkerError, run_job
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to measure.
+
+    ``runs`` of each side; no run beyond the fifth is started after ``limit`` seconds, and
+    an implementation of the peer that is not done with two calls after ``patience``
+    seconds is out.  ``peer_python``: interpreter with an older JAX that runs the peer.
+    """
+
+    peer: str = "neural-tangents"
+    runs: int = LEAST_RUNS
+    limit: float = 300.0
+    patience: float = 900.0
+    peer_python: str | None = None
+
+    @property
+    def python(self) -> str:
+        """The interpreter that runs the peer."""
+        return self.peer_python or sys.executable
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """One case against one peer; `as_dict` is an entry of the JSON.  Seconds and bytes.
+
+    A case that could not be measured has ``fault`` and neither race nor bytes.
+    """
+
+    case: Case
+    peer: str
+    race: Race | None = None
+    ours_peak_bytes: int | None = None
+    peer_peak_bytes: int | None = None
+    fault: str = ""
+
+    @property
+    def memory_ratio(self) -> float | None:
+        """Our peak bytes over the peer's."""
+        if self.ours_peak_bytes is None or not self.peer_peak_bytes:
+            return None
+        return self.ours_peak_bytes / self.peer_peak_bytes
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is reached, in speed and in memory; None if there is no goal."""
+        goal = self.case.goal
+        if goal is None:
+            return None
+        if self.race is None or self.memory_ratio is None:
+            return False
+        return bool(self.race.ratio >= goal.speed and self.memory_ratio <= goal.memory)
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-ready: medians in seconds, ``spread`` the extreme ratios of paired runs."""
+        race, goal = self.race, self.case.goal
+        return {
+            "case": self.case.name,
+            "peer": self.peer,
+            "ours_s": race and statistics.median(race.ours),
+            "peer_s": race and statistics.median(race.peer),
+            "ratio": race and race.ratio,
+            "spread": race and list(race.spread),
+            "error": race and race.error,
+            "ours_peak_bytes": self.ours_peak_bytes,
+            "peer_peak_bytes": self.peer_peak_bytes,
+            "goal": goal and dataclasses.asdict(goal),
+            "met": self.met,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """The peer as it is installed: name, version and JAX, and what runs there."""
+
+    version: str
+    implementations: tuple[str, ...]
+
+
+def find_peer(settings: Settings) -> Peer:
+    """Ask the Python that runs the peer.
+
+    Raises
+    ------
+    WorkerError
+        If the peer is not installed there; the message says how to install it.
+    """
+    about = run_job({"job": "describe", "peer": settings.peer}, settings.python)
+    return Peer(about["version"], tuple(about["implementations"]))
+
+
+def contest(case: Case, settings: Settings, peer: Peer, say: Say = lambda line: None) -> Result:
+    """Measure one case.
+
+    1. Every implementation of the peer in a fresh interpreter: peak memory and seconds.
+       The fastest is the peer of this case, with its own memory.
+    2. Ours in a fresh interpreter: peak memory.
+    3. Both in one process (two, with ``peer_python``): the answers are compared, then
+       timed in turn.
+
+    A measurement that fails is named in `Result.fault`, never left out.
+    """
+    name = peer.version
+    with tempfile.TemporaryDirectory() as folder:
+        if settings.peer_python is None:
+            place: dict[str, Any] = {"case": case.as_dict()}
+        else:
+            place = {"folder": folder}
+        try:
+            if settings.peer_python is not None:
+                run_job({"job": "export", "case": case.as_dict(), "folder": folder})
+            best, bytes_of_peer = _fastest(peer.implementations, place, settings, say)
+            name = f"{peer.version}, {best}"
+            ours = run_job({"job": "footprint", "case": case.as_dict(), "side": "ours"})
+            job = {"job": "race", "case": case.as_dict(), "side": best}
+            job |= {"runs": settings.runs, "limit": settings.limit}
+            if settings.peer_python is not None:
+                job |= {"python": settings.peer_python, "folder": folder}
+            race = run_job(job)
+        except WorkerError as fault:
+            return Result(case, name, fault=str(fault))
+    times = Race(tuple(race["ours"]), tuple(race["peer"]), race["error"])
+    return Result(case, name, times, ours["bytes"], bytes_of_peer)
+
+
+def _fastest(
+    candidates: tuple[str, ...], place: dict[str, Any], settings: Settings, say: Say
+) -> tuple[str, int]:
+    """The implementation with the fewest seconds, and its peak bytes."""
+    measured: dict[str, dict[str, Any]] = {}
+    faults = []
+    for side in candidates:
+        try:
+            measured[side] = run_job(
+                {"job": "footprint", "side": side, **place}, settings.python, settings.patience
+            )
+            took, peak = measured[side]["seconds"], measured[side]["bytes"]
+            say(f"  {side}: {took:.3g} s, {peak / 2**20:.0f} MiB")
+        except WorkerError as fault:
+            faults.append(f"{side}: {fault}")
+            say(f"  {faults[-1]}")
+    if not measured:
+        raise WorkerError("; ".join(faults))
+    best = min(measured, key=lambda side: measured[side]["seconds"])
+    return best, measured[best]["bytes"]

@@ -1,0 +1,154 @@
+"""Measuring: two callables side by side, and what one call takes in memory.
+
+Both sides are warmed up first, so compilation is in no time below; it is in the memory.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LEAST_RUNS = 5
+"""Runs of each side, however slow they are."""
+
+TOLERANCE = 1e-5
+"""Largest relative Frobenius distance between the two answers."""
+
+Call = Callable[[], Any]
+Timed = Callable[[], float]
+
+
+class WrongAnswerError(Exception):
+    """The two sides disagree: nothing is timed then."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Race:
+    """Seconds of every run, in order, and how far the answers are apart.
+
+    ``error``: relative Frobenius distance, ours to the peer's.
+    """
+
+    ours: tuple[float, ...]
+    peer: tuple[float, ...]
+    error: float
+
+    @property
+    def ratio(self) -> float:
+        """Median of the peer's seconds over the median of ours: above 1, ours is faster."""
+        return statistics.median(self.peer) / statistics.median(self.ours)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """Smallest and largest ratio among the runs, each paired with its neighbour."""
+        ratios = [p / o for o, p in zip(self.ours, self.peer, strict=True)]
+        return min(ratios), max(ratios)
+
+
+def compare(ours: Any, peer: Any) -> float:
+    """Relative Frobenius distance of two kernels.
+
+    Raises
+    ------
+    WrongAnswerError
+        If it is above `TOLERANCE` or not a number, or the shapes differ.
+    """
+    ours, peer = (np.asarray(matrix, np.float64) for matrix in (ours, peer))
+    if ours.shape != peer.shape:
+        raise WrongAnswerError(
+            f"kernels of shapes {ours.shape} (ours) and {peer.shape} (peer) cannot be compared"
+        )
+    error = float(np.linalg.norm(ours - peer) / np.linalg.norm(peer))
+    if not error <= TOLERANCE:  # also when it is not a number
+        raise WrongAnswerError(
+            f"the kernels differ by {error:.2e} (relative Frobenius norm), and at most "
+            f"{TOLERANCE:.0e} is rounding; nothing was timed"
+        )
+    return error
+
+
+def race(
+    ours: Timed, peer: Timed, error: float, *, runs: int = LEAST_RUNS, limit: float = 300.0
+) -> Race:
+    """Time both sides in turn: ours, peer, ours, peer, ...
+
+    Parameters
+    ----------
+    ours, peer
+        Run once, warmed up, and return the seconds it took.
+    error
+        What `compare` said; a race without a comparison has no meaning.
+    runs
+        Runs of each side; at least `LEAST_RUNS` are made.
+    limit
+        Seconds after which no run beyond `LEAST_RUNS` is started.
+    """
+    seconds: tuple[list[float], list[float]] = ([], [])
+    start = time.perf_counter()
+    for run in range(max(runs, LEAST_RUNS)):
+        if run >= LEAST_RUNS and time.perf_counter() - start > limit:
+            break
+        for side, call in zip(seconds, (ours, peer), strict=True):
+            side.append(call())
+    return Race(tuple(seconds[0]), tuple(seconds[1]), error)
+
+
+def timed(call: Call) -> Timed:
+    """A callable that runs ``call`` and returns its wall-clock seconds."""
+
+    def run() -> float:
+        gc.collect()
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+
+    return run
+
+
+def footprint(call: Call, repeats: int = 1) -> tuple[int, float]:
+    """Peak memory of the first call and median seconds of ``repeats`` calls after it.
+
+    Meant for a fresh interpreter.  The bytes are the rise of this process's peak
+    resident memory over its resident memory just before the call, compilation
+    included; host memory, so on an accelerator what the device holds is not in it.
+    On Linux the peak is the kernel's ``VmHWM``, reset just before: ``ru_maxrss`` is
+    inherited from the parent process there.  Elsewhere it is ``ru_maxrss``.
+    """
+    gc.collect()
+    before = _reset_peak()
+    call()
+    peak = _peak_bytes() - before
+    return max(peak, 0), statistics.median(timed(call)() for _ in range(repeats))
+
+
+def _reset_peak() -> int:
+    """Forget the peak so far; resident bytes now."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return _peak_bytes()
+    return _status_bytes("VmRSS")
+
+
+def _peak_bytes() -> int:
+    if Path("/proc/self/status").exists():
+        return _status_bytes("VmHWM")
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
+
+
+def _status_bytes(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")

@@ -1,0 +1,84 @@
+"""The peers: other ways to the same kernel.  Runs on JAX 0.5.3 and on today's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.neural_tangents_loader import allow_structured_derivatives, neural_tangents
+from benchmarks.plain_networks import Problem
+
+PeerName = Literal["neural-tangents", "jacobian"]
+
+IMPLEMENTATIONS = {
+    "JACOBIAN_CONTRACTION": 1,
+    "NTK_VECTOR_PRODUCTS": 2,
+    "STRUCTURED_DERIVATIVES": 3,
+}
+"""Of neural-tangents, by its own names and numbers."""
+
+
+def implementations(peer: PeerName) -> list[str]:
+    """Those of the peer that run on this JAX.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If the peer is not installed; the message says how to install it.
+    """
+    if peer == "jacobian":
+        return ["jacrev"]
+    neural_tangents()
+    structured = allow_structured_derivatives()
+    return [name for name in IMPLEMENTATIONS if structured or name != "STRUCTURED_DERIVATIVES"]
+
+
+def version(peer: PeerName) -> str:
+    """Name, version and the JAX that it runs on."""
+    own = "" if peer == "jacobian" else f" {neural_tangents().__version__}"
+    return f"{peer}{own}, JAX {jax.__version__}"
+
+
+def kernel(implementation: str, problem: Problem) -> Callable[[], jax.Array]:
+    """The peer's kernel ``(n, n)``, jitted; the call returns when it is computed.
+
+    Parameters and input are arguments of the jitted function, so nothing is folded away
+    at compile time.  Matrix products are exact float32, as ours are (this matters on
+    accelerators only).
+    """
+    if implementation == "jacrev":
+        compute = _jacobian_product(problem.f)
+    else:
+        empirical = neural_tangents().empirical_ntk_fn(
+            problem.f,
+            trace_axes=(),
+            vmap_axes=None,
+            implementation=IMPLEMENTATIONS[implementation],
+        )
+
+        def compute(params: Any, z: Any) -> jax.Array:
+            W = empirical(z, None, params)
+            return W.reshape(W.shape[-2:])
+
+    jitted = jax.jit(compute)
+
+    def call() -> jax.Array:
+        with jax.default_matmul_precision("highest"):
+            return jax.block_until_ready(jitted(problem.params, problem.z))
+
+    return call
+
+
+def _jacobian_product(f: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """``J J^T`` from the whole Jacobian: the plainest way, independent of both packages."""
+
+    def compute(params: Any, z: Any) -> jax.Array:
+        J = jax.jacrev(lambda params: f(params, z)[0])(params)
+        rows = [block.reshape(block.shape[0], -1) for block in jax.tree.leaves(J)]
+        products = [jnp.matmul(row, row.T) for row in rows]
+        return sum(products[1:], products[0])
+
+    return compute

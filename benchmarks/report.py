@@ -1,0 +1,152 @@
+"""Results as a table and as a plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from rich.table import Table
+
+from benchmarks.contest import Result
+from benchmarks.growth import Curve
+from ntkdip import plotting
+
+MEBI = 2**20
+MET, MISSED = plotting.colour("WCNN"), plotting.colour("Deep Decoder")
+
+
+def table(results: Sequence[Result], shares: dict[str, float]) -> Table:
+    """One row a case: medians, ratio with its spread, memory, goal and whether it is met.
+
+    ``shares``: of the machine's matrix-product rate, by case (`benchmarks.rate`).
+    """
+    shown = Table(title="ntkdip against its peers; s: median, x: ratio, in brackets: spread")
+    for head in ("case", "peer", "ours", "peer's", "faster", "memory", "error", "rate", "goal", ""):
+        shown.add_column(head, no_wrap=head not in ("peer", "case"))
+    for result in results:
+        goal = result.case.goal
+        wanted = "" if goal is None else f">={goal.speed:g}x <={goal.memory:g}x"
+        verdict = {True: "[green]met[/]", False: "[bold red]missed[/]", None: ""}[result.met]
+        cells = ["[red]failed[/]", *[""] * 5] if result.race is None else _cells(result, shares)
+        shown.add_row(result.case.name, result.peer, *cells, wanted, verdict)
+    return shown
+
+
+def _cells(result: Result, shares: dict[str, float]) -> list[str]:
+    if result.race is None:
+        return []
+    entry, (low, high) = result.as_dict(), result.race.spread
+    share = shares.get(result.case.name)
+    return [
+        f"{entry['ours_s']:.3g} s",
+        f"{entry['peer_s']:.3g} s",
+        f"{result.race.ratio:.2f}x ({low:.2f} to {high:.2f})",
+        _memory(result),
+        f"{result.race.error:.0e}",
+        "" if share is None else f"{share:.0%}",
+    ]
+
+
+def _memory(result: Result) -> str:
+    if result.memory_ratio is None or not result.ours_peak_bytes or not result.peer_peak_bytes:
+        return ""
+    ours, peer = result.ours_peak_bytes / MEBI, result.peer_peak_bytes / MEBI
+    return f"{result.memory_ratio:.2f}x ({ours:.0f}/{peer:.0f} MiB)"
+
+
+def growth_table(curves: Sequence[Curve]) -> Table:
+    """Fitted exponents of time and memory."""
+    head = ("with", "side", "from", "to", "time ~ size^", "memory ~ size^")
+    shown = Table(*head, title="growth: exponents of least-squares lines in log-log")
+    for curve in curves:
+        ends = (str(curve.sizes[0]), str(curve.sizes[-1]))
+        exponents = (f"{curve.exponent('seconds'):.2f}", f"{curve.exponent('bytes'):.2f}")
+        shown.add_row(curve.axis, curve.side, *ends, *exponents)
+    return shown
+
+
+def save_plot(path: Path, results: Sequence[Result], curves: Sequence[Curve]) -> None:
+    """Speed and memory of every case with goals, and the growth, as one picture.
+
+    The file's ending chooses its format (PNG, PDF, SVG).
+    """
+    with plotting.style():
+        figure = _figure(results, curves)
+        figure.savefig(path)
+        plt.close(figure)
+
+
+def _figure(results: Sequence[Result], curves: Sequence[Curve]) -> Figure:
+    measured = [result for result in results if result.race is not None]
+    columns = list(dict.fromkeys(curve.axis for curve in curves))
+    heights = [1.2 + 0.42 * max(len(measured), 1)] + [5.6] * bool(curves)
+    figure = plt.figure(figsize=(11, sum(heights)))
+    parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    speed, memory = parts[0].subplots(1, 2, sharey=True, width_ratios=(3, 2))
+    _bars(speed, memory, measured)
+    if curves:
+        axes = parts[1].subplots(2, len(columns), sharex="col", squeeze=False)
+        for (upper, lower), axis in zip(axes.T, columns, strict=True):
+            chosen = [curve for curve in curves if curve.axis == axis]
+            _growth(upper, chosen, "seconds")
+            _growth(lower, chosen, "bytes")
+            lower.set_xlabel(axis)
+    return figure
+
+
+def _bars(speed: Axes, memory: Axes, measured: Sequence[Result]) -> None:
+    for y, result in enumerate(measured):
+        if result.race is None:
+            continue
+        colour = MISSED if result.met is False else MET
+        speed.barh(y, result.race.ratio - 1, left=1, color=colour, height=0.6)
+        speed.plot(result.race.spread, [y, y], color="black", linewidth=1)
+        if result.memory_ratio is not None:
+            memory.barh(y, result.memory_ratio - 1, left=1, color=colour, height=0.6)
+        if result.case.goal is not None:
+            for ax, value in ((speed, result.case.goal.speed), (memory, result.case.goal.memory)):
+                ax.plot([value, value], [y - 0.4, y + 0.4], color="black", linewidth=2.2)
+    speed.set_yticks(range(len(measured)), [result.case.name for result in measured])
+    speed.invert_yaxis()
+    speed.set(xscale="log", xlabel="times faster than the peer (line: spread; mark: goal)")
+    memory.set(xscale="log", xlabel="peak memory over the peer's (mark: goal)")
+    if measured:
+        speed.set_title(", ".join(dict.fromkeys(_package(result.peer) for result in measured)))
+        memory.set_title("orange: goal missed")
+    for ax in (speed, memory):
+        ax.axvline(1, color="black", linewidth=0.8)
+        _plain_numbers(ax.xaxis)
+
+
+def _package(peer: str) -> str:
+    """Name, version and JAX of a peer, without its implementation."""
+    return ", ".join(peer.split(", ")[:2])
+
+
+def _growth(ax: Axes, curves: Sequence[Curve], what: Literal["seconds", "bytes"]) -> None:
+    for curve in curves:
+        values = [s if what == "seconds" else s / MEBI for s in getattr(curve, what)]
+        exponent = curve.exponent(what)
+        fitted = "" if math.isnan(exponent) else f", exponent {exponent:.2f}"
+        marker = "o" if curve.side == "ntkdip" else "s"
+        ax.plot(curve.sizes, values, marker=marker, label=f"{curve.side}{fitted}")
+    ax.set(xscale="log", yscale="log")
+    ax.set_ylabel("time (s)" if what == "seconds" else "peak memory (MiB)")
+    ax.set_xticks(curves[0].sizes, [str(size) for size in curves[0].sizes])
+    ax.xaxis.set_minor_locator(NullLocator())
+    _plain_numbers(ax.yaxis)
+    ax.legend()
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Numbers as 0.5 and 20, a few a decade."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

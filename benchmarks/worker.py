@@ -1,0 +1,237 @@
+"""One measurement in a fresh interpreter: ``python -m benchmarks.worker JOB`` (JSON).
+
+The last line of standard output is the answer (JSON).  Jobs on a folder rather than a
+case run under any Python with JAX and the peer: neither ntkdip nor Flax is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+PLAIN_TOLERANCE = 1e-6
+"""Relative distance between Flax's image and the plain network's."""
+
+
+class WorkerError(Exception):
+    """A measurement that did not come back; the message is its last words."""
+
+
+def run_job(job: dict[str, Any], python: str = sys.executable, limit: float | None = None) -> Any:
+    """Run a job in a fresh interpreter and return its answer.
+
+    Raises
+    ------
+    WorkerError
+        If it fails, or is not done after ``limit`` seconds; the text names the exception,
+        or the signal that ended it.
+    """
+    with _started(job, python) as process:
+        try:
+            out, err = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired as fault:
+            raise WorkerError(f"not done after {limit:.0f} s") from fault
+    return _answer(out, err, process.returncode)
+
+
+def _answer(out: str, err: str, status: int) -> Any:
+    if status < 0:
+        raise WorkerError(f"ended by signal {-status}, which for 9 means out of memory")
+    if status:
+        lines = err.strip().splitlines()
+        raise WorkerError(lines[-1] if lines else f"exit status {status}")
+    return json.loads(out.strip().splitlines()[-1])
+
+
+@contextlib.contextmanager
+def _started(job: dict[str, Any], python: str) -> Iterator[subprocess.Popen[str]]:
+    # Our own packages' path is of no use to another Python.
+    inherited = os.environ.get("PYTHONPATH") if python == sys.executable else None
+    path = os.pathsep.join([str(ROOT)] + [inherited] * bool(inherited))
+    environment = os.environ | {"PYTHONPATH": path}
+    with subprocess.Popen(
+        [python, "-m", "benchmarks.worker", json.dumps(job)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def export(case: dict[str, Any], folder: str) -> None:
+    """Write the case for a Python without Flax."""
+    from benchmarks import empirical
+    from benchmarks.cases import Case
+
+    empirical.export(Case.from_dict(case), Path(folder))
+
+
+def describe(peer: str) -> dict[str, Any]:
+    """The peer's version, and its implementations that run here."""
+    from benchmarks import peers
+
+    return {"version": peers.version(peer), "implementations": peers.implementations(peer)}
+
+
+def footprint(
+    side: str, case: dict[str, Any] | None = None, folder: str | None = None, repeats: int = 1
+) -> dict[str, Any]:
+    """Peak bytes of a first call and seconds of later ones; ``side`` is ours or a peer's."""
+    from benchmarks import measure
+
+    call = _side(side, case, folder)
+    _wake_compiler()
+    # If memory runs out, it is this process that the system ends, not its parent.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+    peak, seconds = measure.footprint(call, repeats)
+    return {"bytes": peak, "seconds": seconds}
+
+
+def _wake_compiler() -> None:
+    """Compile something small, so that a footprint holds no one-time cost of JAX itself."""
+    import jax
+    import jax.numpy as jnp
+
+    x = jnp.ones((1, 4, 4))
+    jax.block_until_ready(jax.jit(lambda x: jax.lax.conv(x, x, (1,), "SAME") @ x[0])(x))
+
+
+def race(
+    case: dict[str, Any], side: str, runs: int, limit: float, folder: str | None = None,
+    python: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Ours against the peer in turn: here, or the peer's half under another Python."""
+    import dataclasses
+
+    from benchmarks import measure
+
+    ours = _side("ours", case, None)
+    answer = ours()  # compiles
+    if python is None:
+        peer = _side(side, case, None)
+        error = measure.compare(answer, peer())
+        result = measure.race(
+            measure.timed(ours), measure.timed(peer), error, runs=runs, limit=limit
+        )
+    else:
+        _require_same_image(case, str(folder))
+        with _served(str(folder), side, python) as (theirs, again):
+            error = measure.compare(answer, theirs)
+            result = measure.race(measure.timed(ours), again, error, runs=runs, limit=limit)
+    return dataclasses.asdict(result)
+
+
+@contextlib.contextmanager
+def _served(folder: str, side: str, python: str) -> Iterator[tuple[Any, Callable[[], float]]]:
+    """The peer's kernel from another Python, and a callable that runs it once more there."""
+    import numpy as np
+
+    with (
+        tempfile.TemporaryDirectory() as answers,
+        _started({"job": "serve", "folder": folder, "side": side, "answers": answers}, python)
+        as process,
+    ):  # fmt: skip
+
+        def ask(line: str) -> Any:
+            if process.stdin is not None and process.stdout is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    print(line, file=process.stdin, flush=True)
+                if reply := process.stdout.readline():
+                    return json.loads(reply)
+            return _answer(*process.communicate(), process.returncode or 1)
+
+        ask("ready")
+        yield np.load(Path(answers) / "kernel.npy"), lambda: float(ask("run"))
+        with contextlib.suppress(BrokenPipeError):
+            process.communicate("stop\n")
+
+
+def _require_same_image(case: dict[str, Any], folder: str) -> None:
+    """Both on this JAX: another version of it rounds differently in the last digits."""
+    import numpy as np
+
+    from benchmarks import empirical, measure, plain_networks
+    from benchmarks.cases import Case
+
+    problems = empirical.problem(Case.from_dict(case)), plain_networks.load(Path(folder))
+    flax, plain = (np.asarray(problem.f(problem.params, problem.z)) for problem in problems)
+    distance = np.linalg.norm(plain - flax) / np.linalg.norm(flax)
+    if not distance <= PLAIN_TOLERANCE:
+        raise measure.WrongAnswerError(
+            f"the plain network's image differs from Flax's by {distance:.1e}, and at most "
+            f"{PLAIN_TOLERANCE:.0e} is rounding; nothing was timed"
+        )
+
+
+def serve(folder: str, side: str, answers: str) -> None:
+    """Compute once and write the kernel; then once more for every line ``run``."""
+    import numpy as np
+
+    from benchmarks import measure
+
+    call = _side(side, None, folder)
+    np.save(Path(answers) / "kernel.npy", np.asarray(call()))
+    run = measure.timed(call)
+    for line in sys.stdin:
+        if line.strip() == "stop":
+            return
+        print(json.dumps(run() if line.strip() == "run" else "ready"), flush=True)
+
+
+def _side(side: str, case: dict[str, Any] | None, folder: str | None) -> Callable[[], Any]:
+    """A callable that computes the kernel: ours, or an implementation of the peer."""
+    from benchmarks import peers, plain_networks
+
+    if side != "ours":
+        peers.implementations("jacobian" if side == "jacrev" else "neural-tangents")
+    if folder is not None:
+        return peers.kernel(side, plain_networks.load(Path(folder)))
+    from benchmarks import empirical
+    from benchmarks.cases import Case
+
+    built = Case.from_dict(case or {})
+    return empirical.ours(built) if side == "ours" else peers.kernel(side, empirical.problem(built))
+
+
+JOBS: dict[str, Callable[..., Any]] = {
+    "describe": describe, "export": export, "footprint": footprint, "race": race, "serve": serve,
+}  # fmt: skip
+
+
+def main() -> int:
+    """Run the job on the command line; what went wrong is standard error's last line."""
+    warnings.simplefilter("ignore")  # nobody reads them, and a full pipe would block
+    arguments = json.loads(sys.argv[1])
+    name = arguments.pop("job")
+    try:
+        result = JOBS[name](**arguments)
+    except Exception as fault:
+        traceback.print_exc()
+        print(f"{type(fault).__name__}: {' '.join(str(fault).split())[:500]}", file=sys.stderr)
+        return 1
+    if name != "serve":
+        print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
