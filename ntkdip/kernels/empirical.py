@@ -102,22 +102,21 @@ def empirical(
 
 
 def _on_host(plan: Plan, net: Functional, limits: Budget, dtype: np.dtype) -> np.ndarray:
-    """Rows held on the host, contracted by BLAS, which computes one triangle only."""
+    """Rows contracted by BLAS, which computes one triangle only."""
     n = plan.space.real_size
-    W = np.zeros((n, n), order="F")
+    W = np.zeros((n, n), dtype, order="F")
     R, leaves = factors(plan, net), [jnp.asarray(x) for x in net.leaves]
     places = windows(plan)
     for sweep in limits.sweeps:
-        rows = [np.empty((n, piece.columns), leaves[-1].dtype) for piece in sweep]
+        chunks = []
         for outputs in _chunks(plan.passes, limits.chunk, net.name):
             blocks = jacobian_rows(
                 plan, sweep, net.all_rates, leaves, R, places, jnp.asarray(outputs)
             )
-            real = outputs.ravel() >= 0
-            for row, block in zip(rows, blocks, strict=True):
-                row[outputs.ravel()[real]] = np.asarray(block)[real]
-        gram.accumulate(W, rows, dtype, net.name)
-    return gram.mirrored(W)
+            # Waiting keeps the temporaries of one chunk, not of all, in memory.
+            chunks.append((outputs.ravel(), [np.asarray(block) for block in blocks]))
+        W = gram.accumulate(W, chunks, net.name)
+    return gram.mirrored(W.astype(np.float64, order="F", copy=False))
 
 
 def _on_devices(

@@ -18,19 +18,32 @@ COLUMNS_PER_CONTRACTION = 4096
 """Jacobian columns that are contracted at a time (lifted to float64, on the host)."""
 
 
-def accumulate(W: np.ndarray, blocks: list[np.ndarray], dtype: np.dtype, name: str) -> None:
-    """Add ``sum_l J_l J_l^T`` to the upper triangle of ``W`` (Fortran order, float64)."""
-    pieces = [
-        block[:, start : start + COLUMNS_PER_CONTRACTION]
-        for block in blocks
-        for start in range(0, block.shape[1], COLUMNS_PER_CONTRACTION)
+Chunk = tuple[np.ndarray, list[np.ndarray]]
+"""Outputs (-1 for padding) and their rows of the Jacobian, one array a piece."""
+
+
+def accumulate(W: np.ndarray, chunks: list[Chunk], name: str) -> np.ndarray:
+    """``W + J J^T``, upper triangle only; ``W`` (Fortran order) is used up.
+
+    Columns are gathered into one panel, used again and again: the first touch of fresh
+    memory costs more than the copy.
+    """
+    n, syrk = len(W), dsyrk if W.dtype == np.float64 else ssyrk
+    widths = [block.shape[1] for block in chunks[0][1]]
+    panels = [
+        (piece, start, min(start + COLUMNS_PER_CONTRACTION, width))
+        for piece, width in enumerate(widths)
+        for start in range(0, width, COLUMNS_PER_CONTRACTION)
     ]
-    for piece in track(pieces, f"{name}: kernel"):
-        J = np.ascontiguousarray(piece, dtype=dtype)
-        if dtype == np.float64:
-            dsyrk(1.0, J.T, beta=1.0, c=W, trans=1, overwrite_c=1)
-        else:
-            W += ssyrk(1.0, J.T, trans=1)
+    buffer = np.empty(n * min(max(widths), COLUMNS_PER_CONTRACTION), W.dtype)
+    for piece, start, stop in track(panels, f"{name}: kernel"):
+        panel = buffer[: n * (stop - start)].reshape(n, stop - start)
+        for outputs, blocks in chunks:
+            real = outputs >= 0
+            rows = blocks[piece][:, start:stop]
+            panel[outputs[real]] = rows if real.all() else rows[real]
+        W = syrk(1.0, panel.T, beta=1.0, c=W, trans=1, overwrite_c=1)
+    return W
 
 
 def mirrored(W: np.ndarray) -> np.ndarray:
