@@ -129,7 +129,7 @@ def _show(results: list[Result], options: Options, settings: Settings, peer: Pee
     shares = {
         result.case.name: rate.share(result.case, result.as_dict()["ours_s"], speed)
         for result in results
-        if result.race is not None
+        if result.race is not None and result.case.quantity == "kernel"
     }
     console.print(report.table(results, shares))
     console.print(f"matrix-product rate, float32: {speed / 1e9:.1f} GFLOP/s")

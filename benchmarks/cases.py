@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any, Literal
 
 Network = Literal["wcnn", "deep_decoder", "unet", "dense_head"]
+Quantity = Literal["kernel", "product"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Case:
 
     ``width`` channels everywhere, or one number a level for the U-Net; ``depth`` counts
     convolutions (WCNN) or blocks (Deep Decoder); ``inputs`` channels of the network's
-    input (0: as many as ``width``); ``outputs`` is 2 for a complex image.
+    input (0: as many as ``width``); ``outputs`` is 2 for a complex image.  ``quantity``:
+    the dense kernel, or one matrix-free product, whose peer is always JAX's own vjp and jvp.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Case:
     inputs: int = 1
     outputs: int = 1
     family: str = "empirical"
+    quantity: Quantity = "kernel"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is the inverse."""
@@ -78,6 +81,13 @@ def unet(shape: tuple[int, ...], channels: tuple[int, ...], goal: Goal | None) -
     return Case(name, "unet", shape, channels, len(channels), goal)
 
 
+def product(case: Case) -> Case:
+    """One product with the kernel of a case, never formed: at most 1.3 times vjp and jvp."""
+    goal = Goal(speed=1 / 1.3, memory=1.3)
+    name = f"product, {case.name}"
+    return dataclasses.replace(case, name=name, goal=goal, quantity="product")
+
+
 def dense_head(shape: tuple[int, ...], width: int, depth: int, goal: Goal | None) -> Case:
     """``depth`` convolutions with ReLU, then one dense layer from all of it to the image."""
     name = f"WCNN {depth} x {width} with dense head, {_size(shape)}"
@@ -101,6 +111,8 @@ EMPIRICAL = (
     deep_decoder((512,), 128, 4, NEVER_WORSE),
     wcnn((48, 48), 32, 3, NEVER_WORSE),
     wcnn((24, 24), 64, 4, NEVER_WORSE, outputs=2),
+    product(unet((256, 256), (32, 64, 128, 256), None)),
+    product(wcnn((128, 128), 64, 4, None, outputs=2)),
 )
 
 SMALL_EMPIRICAL = (
@@ -109,6 +121,7 @@ SMALL_EMPIRICAL = (
     unet((8, 8), (3, 4), None),
     dense_head((6, 6), 3, 2, None),
     wcnn((4, 6), 4, 3, None, outputs=2),
+    dataclasses.replace(product(unet((8, 8), (3, 4), None)), goal=None),
 )
 """The same networks at sizes that take a moment; they have no goals."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import statistics
 import sys
 import tempfile
@@ -94,6 +95,11 @@ class Peer:
     implementations: tuple[str, ...]
 
 
+def jax_version() -> str:
+    """Of this environment, without importing it here."""
+    return importlib.metadata.version("jax")
+
+
 def find_peer(settings: Settings) -> Peer:
     """Ask the Python that runs the peer.
 
@@ -117,6 +123,9 @@ def contest(case: Case, settings: Settings, peer: Peer, say: Say = lambda line: 
 
     A measurement that fails is named in `Result.fault`, never left out.
     """
+    if case.quantity == "product":
+        peer = Peer(f"JAX {jax_version()}", ("vjp and jvp",))
+        settings = dataclasses.replace(settings, peer_python=None)
     name = peer.version
     with tempfile.TemporaryDirectory() as folder:
         if settings.peer_python is None:

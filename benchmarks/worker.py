@@ -201,7 +201,7 @@ def _side(side: str, case: dict[str, Any] | None, folder: str | None) -> Callabl
     """A callable that computes the kernel: ours, or an implementation of the peer."""
     from benchmarks import peers, plain_networks
 
-    if side != "ours":
+    if side not in ("ours", "vjp and jvp"):
         peers.implementations("jacobian" if side == "jacrev" else "neural-tangents")
     if folder is not None:
         return peers.kernel(side, plain_networks.load(Path(folder)))

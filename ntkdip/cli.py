@@ -146,11 +146,11 @@ def kernel(
     dry_run: bool = False,
     overwrite: bool = False,
 ) -> int:
-    """Compute a dense kernel and save it, or say what every route to it would cost.
+    """Compute a dense kernel, save and picture it, or say what every route to it would cost.
 
     Args:
         config: which kernel.
-        out: HDF5 file for the kernel, its architecture and seed.
+        out: HDF5 file for the kernel, its architecture and seed; the picture lies beside it.
         memory_limit: GiB that the work may take; four fifths of what is available if not set.
         dry_run: print bytes and operations of every route, and do nothing.
         overwrite: replace the file if it exists.
@@ -162,6 +162,7 @@ def kernel(
     if not dry_run:
         W = kernel_to_file(config, out, limit, overwrite)
         console.print(f"[green]{escape(str(out))}[/]: {W.matrix.shape}, float64, on {W.space}")
+        console.print(f"[green]{escape(str(out.with_suffix('.png')))}[/]: its spectrum")
         return 0
     cost = costs(config, limit)
     title = f"kernel on {cost.space}: {cost.parameters:,} parameters, {cost.passes:,} passes"

@@ -6,6 +6,8 @@ from ntkdip.plotting.dynamics import distance_curve, psnr_curves
 from ntkdip.plotting.eigenspaces import eigenspace_fourier, eigenvector_gallery, kernel_filter
 from ntkdip.plotting.images import error_map, magnitude, phase
 from ntkdip.plotting.spectra import (
+    FLOOR,
+    density_curve,
     eigenvalue_decay,
     eigenvector_fourier,
     kernel_coherence,
@@ -16,11 +18,13 @@ from ntkdip.plotting.subspaces import alignment_curve, angle_curve
 
 __all__ = [
     "COLOURS",
+    "FLOOR",
     "alignment_curve",
     "angle_curve",
     "colour",
     "colours",
     "coupling_columns",
+    "density_curve",
     "distance_curve",
     "effective_dimension_curve",
     "eigenspace_fourier",

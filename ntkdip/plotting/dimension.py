@@ -28,7 +28,7 @@ def power_law(ax: Axes, fit: PowerLaw, name: str, *, largest: float) -> Axes:
     earlier = sum(line.get_color() == "black" for line in ax.lines)
     ax.loglog(ranks, fit(ranks) / largest, color="black", linewidth=1.0, label=label,
               linestyle=("--", ":", "-.")[earlier % 3])  # fmt: skip
-    ax.legend()
+    ax.legend(loc="lower left")
     return ax
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
 from ntkdip.plotting.style import HEAT, colours
-from ntkdip.spectrum import EigenvectorContent, KernelContent
+from ntkdip.spectrum import EigenvectorContent, KernelContent, SpectralDensity
 
 FLOOR = 1e-12
 """Relative eigenvalues below this are float64 rounding."""
@@ -31,6 +31,27 @@ def eigenvalue_decay(ax: Axes, eigenvalues: Mapping[str, np.ndarray]) -> Axes:
         ranks = np.arange(1, values.size + 1)
         ax.loglog(ranks[shown], relative[shown], color=palette[name], label=name)
     ax.set(xlabel="rank $i$", ylabel=r"$\lambda_i / \lambda_1$", title="Eigenvalue decay")
+    ax.grid(True, which="major")
+    ax.legend(loc="lower left")
+    return ax
+
+
+def density_curve(ax: Axes, densities: Mapping[str, SpectralDensity]) -> Axes:
+    """Spectral densities on a log axis; bands are two standard errors of the estimates.
+
+    Densities are per unit of ``ln lambda`` (`ntkdip.spectrum.spectral_density`, ``log``).
+    """
+    palette = colours(densities)
+    for name, density in densities.items():
+        band = 2 * density.standard_error
+        ax.semilogx(density.grid, density.density, color=palette[name], label=name)
+        lower, upper = np.maximum(density.density - band, 0), density.density + band
+        ax.fill_between(density.grid, lower, upper, color=palette[name], alpha=0.2, lw=0)
+    ax.set(
+        xlabel=r"eigenvalue $\lambda$",
+        ylabel=r"share of eigenvalues per unit of $\ln \lambda$",
+        title="Spectral density (band: 2 standard errors)",
+    )
     ax.grid(True, which="major")
     ax.legend()
     return ax

@@ -46,6 +46,17 @@ def test_no_two_methods_of_a_figure_share_a_colour() -> None:
     assert len(plotting.colours(map(str, range(9)))) == 9
 
 
+def test_density_shows_its_band(ax) -> None:
+    W = random((12,), False, seed=0)
+    density = spectrum.spectral_density(W, key=jax.random.key(0), probes=3, order=8)
+    plotting.density_curve(ax, {"WCNN": density})
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), density.density)
+    top = ax.collections[0].get_paths()[0].vertices[:, 1].max()
+    assert top == pytest.approx((density.density + 2 * density.standard_error).max())
+    assert _labelled(ax)
+    assert ax.get_xscale() == "log"
+
+
 def test_a_power_law_lies_on_its_eigenvalues(ax) -> None:
     values = 5.0 * np.arange(1, 31) ** -2.0
     plotting.eigenvalue_decay(ax, {"WCNN": values})
