@@ -42,7 +42,7 @@ class Settings:
 class Result:
     """One case against one peer; `as_dict` is an entry of the JSON.  Seconds and bytes.
 
-    A case that could not be measured has ``fault`` and neither race nor bytes.
+    A case in which the peer failed has ``fault`` and what ours took alone.
     """
 
     case: Case
@@ -51,6 +51,7 @@ class Result:
     ours_peak_bytes: int | None = None
     peer_peak_bytes: int | None = None
     fault: str = ""
+    ours_seconds: float | None = None
 
     @property
     def memory_ratio(self) -> float | None:
@@ -61,12 +62,13 @@ class Result:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is reached, in speed and in memory; None if there is no goal."""
+        """Whether the goal is reached, in speed and in memory.
+
+        None if there is no goal, or nothing to hold against it.
+        """
         goal = self.case.goal
-        if goal is None:
+        if goal is None or self.race is None or self.memory_ratio is None:
             return None
-        if self.race is None or self.memory_ratio is None:
-            return False
         return bool(self.race.ratio >= goal.speed and self.memory_ratio <= goal.memory)
 
     def as_dict(self) -> dict[str, Any]:
@@ -75,7 +77,7 @@ class Result:
         return {
             "case": self.case.name,
             "peer": self.peer,
-            "ours_s": race and statistics.median(race.ours),
+            "ours_s": statistics.median(race.ours) if race else self.ours_seconds,
             "peer_s": race and statistics.median(race.peer),
             "ratio": race and race.ratio,
             "spread": race and list(race.spread),
@@ -144,9 +146,20 @@ def contest(case: Case, settings: Settings, peer: Peer, say: Say = lambda line: 
                 job |= {"python": settings.peer_python, "folder": folder}
             race = run_job(job)
         except WorkerError as fault:
-            return Result(case, name, fault=str(fault))
+            return _alone(case, name, str(fault))
     times = Race(tuple(race["ours"]), tuple(race["peer"]), race["error"])
     return Result(case, name, times, ours["bytes"], bytes_of_peer)
+
+
+def _alone(case: Case, peer: str, fault: str) -> Result:
+    """What ours takes where the peer failed."""
+    job = {"job": "footprint", "case": case.as_dict(), "side": "ours"}
+    try:
+        ours = run_job(job)
+    except WorkerError as second:
+        return Result(case, peer, fault=f"{fault}; ours: {second}")
+    found = ours["bytes"], None, fault, ours["seconds"]
+    return Result(case, peer, None, *found)
 
 
 def _fastest(

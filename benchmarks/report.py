@@ -34,9 +34,17 @@ def table(results: Sequence[Result], shares: dict[str, float]) -> Table:
         goal = result.case.goal
         wanted = "" if goal is None else f">={goal.speed:g}x <={goal.memory:g}x"
         verdict = {True: "[green]met[/]", False: "[bold red]missed[/]", None: ""}[result.met]
-        cells = ["[red]failed[/]", *[""] * 5] if result.race is None else _cells(result, shares)
+        cells = _lonely(result) if result.race is None else _cells(result, shares)
         shown.add_row(result.case.name, result.peer, *cells, wanted, verdict)
     return shown
+
+
+def _lonely(result: Result) -> list[str]:
+    """Where the peer failed: our own seconds and bytes."""
+    seconds, peak = result.ours_seconds, result.ours_peak_bytes
+    ours = "[red]failed[/]" if seconds is None else f"{seconds:.3g} s"
+    memory = "" if peak is None else f"{peak / MEBI:.0f} MiB"
+    return [ours, "[red]failed[/]", "", memory, "", ""]
 
 
 def _cells(result: Result, shares: dict[str, float]) -> list[str]:

@@ -202,7 +202,7 @@ def _side(side: str, case: dict[str, Any] | None, folder: str | None) -> Callabl
     from benchmarks import peers, plain_networks
 
     if side not in ("ours", "vjp and jvp"):
-        peers.implementations("jacobian" if side == "jacrev" else "neural-tangents")
+        peers.implementations("jacobian" if side == "rows" else "neural-tangents")
     if folder is not None:
         return peers.kernel(side, plain_networks.load(Path(folder)))
     from benchmarks import empirical

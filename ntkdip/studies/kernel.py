@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.figure import Figure
 
 from ntkdip import kernels, networks, plotting, spectrum
@@ -63,7 +62,8 @@ def portrait(W: kernels.DenseKernel, name: str) -> Figure:
     """Decay with its power law, coupling of frequencies, a row as a filter, eigenspaces."""
     values = W.eigh()[0]
     figure = plt.figure(figsize=(13, 7.5))
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(3, 2)))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(3, 2))
+    above, below = parts
     decay, coupling, row = above.subplots(1, 3)
     plotting.eigenvalue_decay(decay, {name: values})
     positive = int((values > plotting.FLOOR * values[0]).sum())
