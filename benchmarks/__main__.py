@@ -51,7 +51,7 @@ class Options:
     """Seconds after which an implementation of the peer is out."""
 
     peer: PeerName = "neural-tangents"
-    """Whom to compare with; jacobian is a plain J J^T by jax.jacrev."""
+    """Whom to compare with; jacobian is J J^T from plain rows by jax.vjp."""
 
     peer_python: Path | None = None
     """Python of another environment (JAX 0.5.3) in which the peer runs instead."""

@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any, Literal
 
 Network = Literal["wcnn", "deep_decoder", "unet", "dense_head"]
-Quantity = Literal["kernel", "product"]
+Quantity = Literal["kernel", "product", "eigenpairs"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +24,21 @@ class Goal:
     memory: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Bound:
+    """What ntkdip must keep to where no peer can follow.
+
+    ``bytes``: peak, at most.  ``residual``: of the worst eigenpair, over the largest
+    eigenvalue, at most.
+    """
+
+    bytes: int
+    residual: float
+
+
+EIGENPAIRS = 64
+"""How many leading eigenpairs a case of eigenpairs asks for."""
+
 NEVER_WORSE = Goal(speed=1.0, memory=1.0)
 
 
@@ -34,7 +49,8 @@ class Case:
     ``width`` channels everywhere, or one number a level for the U-Net; ``depth`` counts
     convolutions (WCNN) or blocks (Deep Decoder); ``inputs`` channels of the network's
     input (0: as many as ``width``); ``outputs`` is 2 for a complex image.  ``quantity``:
-    the dense kernel, or one matrix-free product, whose peer is always JAX's own vjp and jvp.
+    the dense kernel; one matrix-free product, whose peer is always JAX's own vjp and jvp; or
+    the 64 leading eigenpairs, matrix-free, which have no peer.
     """
 
     name: str
@@ -42,7 +58,7 @@ class Case:
     shape: tuple[int, ...]
     width: tuple[int, ...]
     depth: int
-    goal: Goal | None = None
+    goal: Goal | Bound | None = None
     inputs: int = 1
     outputs: int = 1
     family: str = "empirical"
@@ -55,7 +71,9 @@ class Case:
     @staticmethod
     def from_dict(values: dict[str, Any]) -> Case:
         """A case from what `as_dict` wrote, also through JSON."""
-        goal = values["goal"] and Goal(**values["goal"])
+        goal = values["goal"]
+        if goal:
+            goal = Bound(**goal) if "residual" in goal else Goal(**goal)
         shape, width = tuple(values["shape"]), tuple(values["width"])
         return Case(**(values | {"goal": goal, "shape": shape, "width": width}))
 
@@ -88,6 +106,13 @@ def product(case: Case) -> Case:
     return dataclasses.replace(case, name=name, goal=goal, quantity="product")
 
 
+def eigenpairs(case: Case) -> Case:
+    """The leading eigenpairs of a case's kernel, never formed, within 4 GB."""
+    name = f"{EIGENPAIRS} eigenpairs, {case.name}"
+    goal = Bound(bytes=4 * 10**9, residual=1e-5)
+    return dataclasses.replace(case, name=name, goal=goal, quantity="eigenpairs")
+
+
 def dense_head(shape: tuple[int, ...], width: int, depth: int, goal: Goal | None) -> Case:
     """``depth`` convolutions with ReLU, then one dense layer from all of it to the image."""
     name = f"WCNN {depth} x {width} with dense head, {_size(shape)}"
@@ -113,6 +138,7 @@ EMPIRICAL = (
     wcnn((24, 24), 64, 4, NEVER_WORSE, outputs=2),
     product(unet((256, 256), (32, 64, 128, 256), None)),
     product(wcnn((128, 128), 64, 4, None, outputs=2)),
+    eigenpairs(unet((256, 256), (32, 64, 128, 256), None)),
 )
 
 SMALL_EMPIRICAL = (
@@ -122,6 +148,7 @@ SMALL_EMPIRICAL = (
     dense_head((6, 6), 3, 2, None),
     wcnn((4, 6), 4, 3, None, outputs=2),
     dataclasses.replace(product(unet((8, 8), (3, 4), None)), goal=None),
+    eigenpairs(unet((16, 16), (3, 4), None)),
 )
 """The same networks at sizes that take a moment; they have no goals."""
 

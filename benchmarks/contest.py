@@ -10,9 +10,14 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.cases import Case
+from benchmarks.cases import Bound, Case
 from benchmarks.measure import LEAST_RUNS, Race
 from benchmarks.worker import WorkerError, run_job
+
+
+class PeerFailedError(WorkerError):
+    """No implementation of the peer came to an end."""
+
 
 Say = Callable[[str], None]
 
@@ -52,6 +57,7 @@ class Result:
     peer_peak_bytes: int | None = None
     fault: str = ""
     ours_seconds: float | None = None
+    residual: float | None = None
 
     @property
     def memory_ratio(self) -> float | None:
@@ -64,11 +70,17 @@ class Result:
     def met(self) -> bool | None:
         """Whether the goal is reached, in speed and in memory.
 
-        None if there is no goal, or nothing to hold against it.
+        None if there is no goal, or the peer failed and there is nothing to hold against it.
         """
         goal = self.case.goal
-        if goal is None or self.race is None or self.memory_ratio is None:
+        if isinstance(goal, Bound):
+            if self.ours_peak_bytes is None or self.residual is None:
+                return False
+            return self.ours_peak_bytes <= goal.bytes and self.residual <= goal.residual
+        if goal is None or self.ours_seconds is not None:
             return None
+        if self.race is None or self.memory_ratio is None:
+            return False
         return bool(self.race.ratio >= goal.speed and self.memory_ratio <= goal.memory)
 
     def as_dict(self) -> dict[str, Any]:
@@ -81,7 +93,7 @@ class Result:
             "peer_s": race and statistics.median(race.peer),
             "ratio": race and race.ratio,
             "spread": race and list(race.spread),
-            "error": race and race.error,
+            "error": race.error if race else self.residual,
             "ours_peak_bytes": self.ours_peak_bytes,
             "peer_peak_bytes": self.peer_peak_bytes,
             "goal": goal and dataclasses.asdict(goal),
@@ -128,6 +140,8 @@ def contest(case: Case, settings: Settings, peer: Peer, say: Say = lambda line: 
     if case.quantity == "product":
         peer = Peer(f"JAX {jax_version()}", ("vjp and jvp",))
         settings = dataclasses.replace(settings, peer_python=None)
+    if case.quantity == "eigenpairs":
+        return _eigenpairs(case, say)
     name = peer.version
     with tempfile.TemporaryDirectory() as folder:
         if settings.peer_python is None:
@@ -145,10 +159,25 @@ def contest(case: Case, settings: Settings, peer: Peer, say: Say = lambda line: 
             if settings.peer_python is not None:
                 job |= {"python": settings.peer_python, "folder": folder}
             race = run_job(job)
-        except WorkerError as fault:
+        except PeerFailedError as fault:
             return _alone(case, name, str(fault))
+        except WorkerError as fault:
+            return Result(case, name, fault=str(fault))
     times = Race(tuple(race["ours"]), tuple(race["peer"]), race["error"])
     return Result(case, name, times, ours["bytes"], bytes_of_peer)
+
+
+def _eigenpairs(case: Case, say: Say) -> Result:
+    """Leading eigenpairs in a fresh interpreter; their worst residual is the error."""
+    try:
+        found = run_job({"job": "eigenpairs", "case": case.as_dict()})
+    except WorkerError as fault:
+        return Result(case, "none", fault=str(fault))
+    say(f"  {found['parameters']:,} parameters, {found['products']} products")
+    return Result(
+        case, "none", ours_peak_bytes=found["bytes"], ours_seconds=found["seconds"],
+        residual=found["residual"],
+    )  # fmt: skip
 
 
 def _alone(case: Case, peer: str, fault: str) -> Result:
@@ -179,6 +208,6 @@ def _fastest(
             faults.append(f"{side}: {fault}")
             say(f"  {faults[-1]}")
     if not measured:
-        raise WorkerError("; ".join(faults))
+        raise PeerFailedError("; ".join(faults))
     best = min(measured, key=lambda side: measured[side]["seconds"])
     return best, measured[best]["bytes"]

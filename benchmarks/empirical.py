@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 
 from benchmarks import plain_networks
-from benchmarks.cases import Case
+from benchmarks.cases import EIGENPAIRS, Case
 from benchmarks.plain_networks import Problem
 from ntkdip import kernels, networks
 from ntkdip.networks import layers as describe
@@ -83,6 +83,15 @@ def ours(case: Case) -> Callable[[], np.ndarray]:
         return kernels.empirical(net, params, z, precision="float32").matrix
 
     return kernel
+
+
+def eigenpairs(case: Case) -> tuple[Callable[[], kernels.Eigenpairs], int]:
+    """The leading eigenpairs of a case, to be called, and how many parameters it has."""
+    net, params, z = network(case)
+    W = kernels.matrix_free(net, params, z)
+    key = jax.random.key(KEY)
+    size = sum(leaf.size for leaf in jax.tree.leaves(params))
+    return lambda: kernels.leading_eigenpairs(W, EIGENPAIRS, key=key), size
 
 
 def vector(n: int) -> np.ndarray:

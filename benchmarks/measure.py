@@ -126,7 +126,8 @@ def footprint(call: Call, repeats: int = 1) -> tuple[int, float]:
     before = _reset_peak()
     call()
     peak = _peak_bytes() - before
-    return max(peak, 0), statistics.median(timed(call)() for _ in range(repeats))
+    seconds = [timed(call)() for _ in range(repeats)]
+    return max(peak, 0), statistics.median(seconds) if seconds else 0.0
 
 
 def _reset_peak() -> int:

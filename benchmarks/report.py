@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from rich.table import Table
 
+from benchmarks.cases import Bound, Goal
 from benchmarks.contest import Result
 from benchmarks.growth import Curve
 from ntkdip import plotting
@@ -32,19 +33,27 @@ def table(results: Sequence[Result], shares: dict[str, float]) -> Table:
         shown.add_column(head, no_wrap=head not in ("peer", "case"))
     for result in results:
         goal = result.case.goal
-        wanted = "" if goal is None else f">={goal.speed:g}x <={goal.memory:g}x"
+        wanted = _goal(goal)
         verdict = {True: "[green]met[/]", False: "[bold red]missed[/]", None: ""}[result.met]
         cells = _lonely(result) if result.race is None else _cells(result, shares)
         shown.add_row(result.case.name, result.peer, *cells, wanted, verdict)
     return shown
 
 
+def _goal(goal: Goal | Bound | None) -> str:
+    if isinstance(goal, Bound):
+        return f"<={goal.bytes / MEBI:.0f} MiB, residual <={goal.residual:.0e}"
+    return "" if goal is None else f">={goal.speed:.3g}x <={goal.memory:g}x"
+
+
 def _lonely(result: Result) -> list[str]:
-    """Where the peer failed: our own seconds and bytes."""
+    """Where the peer failed or there is none: our own seconds and bytes."""
     seconds, peak = result.ours_seconds, result.ours_peak_bytes
     ours = "[red]failed[/]" if seconds is None else f"{seconds:.3g} s"
     memory = "" if peak is None else f"{peak / MEBI:.0f} MiB"
-    return [ours, "[red]failed[/]", "", memory, "", ""]
+    theirs = "[red]failed[/]" if result.fault else ""
+    error = "" if result.residual is None else f"{result.residual:.0e}"
+    return [ours, theirs, "", memory, error, ""]
 
 
 def _cells(result: Result, shares: dict[str, float]) -> list[str]:

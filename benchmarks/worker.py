@@ -115,6 +115,27 @@ def _wake_compiler() -> None:
     jax.block_until_ready(jax.jit(lambda x: jax.lax.conv(x, x, (1,), "SAME") @ x[0])(x))
 
 
+def eigenpairs(case: dict[str, Any]) -> dict[str, Any]:
+    """Leading eigenpairs of a matrix-free kernel: seconds and peak bytes of the one call."""
+    from benchmarks import empirical, measure
+    from benchmarks.cases import Case
+
+    call, parameters = empirical.eigenpairs(Case.from_dict(case))
+    _wake_compiler()
+    found: list[Any] = []
+    seconds: list[float] = []
+    run = measure.timed(lambda: found.append(call()))
+    peak, _ = measure.footprint(lambda: seconds.append(run()), repeats=0)
+    pairs = found[0]
+    return {
+        "bytes": peak,
+        "seconds": seconds[0],
+        "residual": float(pairs.residuals.max() / pairs.values[0]),
+        "products": pairs.products,
+        "parameters": parameters,
+    }
+
+
 def race(
     case: dict[str, Any], side: str, runs: int, limit: float, folder: str | None = None,
     python: str | None = None,
@@ -214,6 +235,7 @@ def _side(side: str, case: dict[str, Any] | None, folder: str | None) -> Callabl
 
 JOBS: dict[str, Callable[..., Any]] = {
     "describe": describe, "export": export, "footprint": footprint, "race": race, "serve": serve,
+    "eigenpairs": eigenpairs,
 }  # fmt: skip
 
 

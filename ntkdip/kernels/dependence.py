@@ -18,7 +18,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jaxtyping import Array
 
-from ntkdip.kernels.flat import INLINED, bind, evaluate, inner, shape_of
+from ntkdip.kernels.flat import INLINED, bind, dtype_of, evaluate, flatten, inner, shape_of
 from ntkdip.kernels.taps import Tap
 
 # fmt: off
@@ -111,8 +111,10 @@ def _step(equation: JaxprEqn, inputs: list[Any]) -> list[Any]:
             return [_UNRELATED] * len(equation.outvars)
         return bind(equation, inputs)
     name = equation.primitive.name
-    if name in INLINED or name == "custom_jvp_call":
+    if name in INLINED:
         return evaluate(inner(equation), inputs, step=_step)
+    if name == "custom_jvp_call" and (tangents := _custom_jvp(equation, inputs)) is not None:
+        return tangents
     if name in ELEMENTWISE and len(equation.outvars) == 1:
         total = sum((v.values for v in stands[1:]), stands[0].values)
         rank = len(shape_of(equation.outvars[0]))
@@ -120,10 +122,38 @@ def _step(equation: JaxprEqn, inputs: list[Any]) -> list[Any]:
     rule = RULES.get(name)
     known = rule and len(stands) == 1 and isinstance(inputs[0], _Stand)
     result = rule(equation, inputs) if rule and (known or name in SEVERAL) else None
+    if result is not None and not all(map(_fits, result, equation.outvars)):
+        result = None
     if result is None:
         everything = sum((v.values.sum() for v in stands[1:]), stands[0].values.sum())
         return [_Stand(jnp.full((1,) * len(shape_of(v)), everything)) for v in equation.outvars]
     return [_Stand(r) for r in result]
+
+
+def _fits(values: Array, var: Any) -> bool:
+    """Whether each axis has its length, or 1."""
+    shape = shape_of(var)
+    return values.ndim == len(shape) and all(
+        m in (1, n) for m, n in zip(values.shape, shape, strict=True)
+    )
+
+
+def _custom_jvp(equation: JaxprEqn, inputs: list[Any]) -> list[Any] | None:
+    """By its own rule for derivatives: what flows depends on that, not on the function."""
+    avals = [jax.ShapeDtypeStruct(shape_of(v), dtype_of(v)) for v in equation.invars]
+    if not all(jnp.issubdtype(a.dtype, jnp.floating) for a in avals):
+        return None
+
+    def tangents(primals: list[Any], tangents: list[Any]) -> Any:
+        return jax.jvp(lambda *x: bind(equation, list(x)), primals, tangents)[1]
+
+    closed = flatten(tangents, avals, avals)
+    primals = [_UNRELATED if isinstance(x, _Stand) else x for x in inputs]
+    moving = [
+        x if isinstance(x, _Stand) else jnp.zeros(a.shape, a.dtype)
+        for x, a in zip(inputs, avals, strict=True)
+    ]
+    return evaluate(closed, [*primals, *moving], step=_step)
 
 
 Result = list[Array] | None
@@ -271,13 +301,29 @@ def _concatenate(equation: JaxprEqn, inputs: list[Any]) -> Result:
 
 def _window_reduction(equation: JaxprEqn, inputs: list[Any]) -> Result:
     p, values = equation.params, inputs[0].values
-    true = shape_of(equation.invars[0])
-    if any(values.shape[a] != true[a] and n > 1 for a, n in enumerate(p["window_dimensions"])):
-        return None
+    if values.shape != shape_of(equation.invars[0]):
+        return _collapsed_window(equation, values)
     return [
         jax.lax.reduce_window(
             values, np.zeros((), values.dtype), jax.lax.add, p["window_dimensions"],
             p["window_strides"], p["padding"], p["base_dilation"], p["window_dilation"],
+        )
+    ]  # fmt: skip
+
+
+def _collapsed_window(equation: JaxprEqn, values: Array) -> Result:
+    """Where an axis is treated as one, its window is too."""
+    p, true = equation.params, shape_of(equation.invars[0])
+    kept = [values.shape[a] == n for a, n in enumerate(true)]
+
+    def on_kept(name: str, otherwise: Any) -> list[Any]:
+        return [x if keep else otherwise for x, keep in zip(p[name], kept, strict=True)]
+
+    return [
+        jax.lax.reduce_window(
+            values, np.zeros((), values.dtype), jax.lax.add, on_kept("window_dimensions", 1),
+            on_kept("window_strides", 1), on_kept("padding", (0, 0)),
+            on_kept("base_dilation", 1), on_kept("window_dilation", 1),
         )
     ]  # fmt: skip
 

@@ -87,15 +87,22 @@ def empirical(
     """
     if precision not in ("float64", "float32"):
         raise ValueError(f"precision is float64 or float32; got {precision!r}")
+    devices = list(jax.devices() if devices is None else devices)
+    if not devices:
+        raise ValueError("devices is empty; give at least one, or None for all there are")
     problem = functional(net, params, z, rates, input_rate)
     limit = allowed_bytes(memory_limit)
     require_dense(problem.name, problem.space, 8 * problem.space.real_size**2, limit)
     plan = make_plan(problem)
     limits = budget(plan, problem.name, limit)
-    devices = list(jax.devices() if devices is None else devices)
     with jax.default_matmul_precision("highest"):
         if len(devices) == 1 and devices[0].platform == "cpu":
-            W = _on_host(plan, problem, limits, np.dtype(precision))
+            with jax.default_device(devices[0]):
+                moved = problem._replace(
+                    params=jax.device_put(problem.params, devices[0]),
+                    z=jax.device_put(problem.z, devices[0]),
+                )
+                W = _on_host(plan, moved, limits, np.dtype(precision))
         else:
             W = _on_devices(plan, problem, limits, np.dtype(precision), devices)
     return DenseKernel(W, problem.space)
@@ -110,8 +117,8 @@ def _on_host(plan: Plan, net: Functional, limits: Budget, dtype: np.dtype) -> np
     for sweep in limits.sweeps:
         chunks = []
         for outputs in _chunks(plan.passes, limits.chunk, net.name):
-            blocks = jacobian_rows(
-                plan, sweep, net.all_rates, leaves, R, places, jnp.asarray(outputs)
+            blocks = jacobian_rows(plan, sweep, net.all_rates)(
+                leaves, R, places, jnp.asarray(outputs)
             )
             # Waiting keeps the temporaries of one chunk, not of all, in memory.
             chunks.append((outputs.ravel(), [np.asarray(block) for block in blocks]))
@@ -124,14 +131,14 @@ def _on_devices(
 ) -> np.ndarray:
     """Backward passes and row blocks of the kernel spread over devices."""
     spread = gram.Spread(devices)
-    passes = plan.passes
+    passes = _split(plan.passes, len(devices))
     chunk = -(-limits.chunk // len(devices)) * len(devices)
     R, leaves, places = spread.everywhere((factors(plan, net), net.leaves, windows(plan)))
     W: jax.Array | None = None
     order = np.concatenate([o.ravel() for o in _chunks(passes, chunk)])
     for sweep in limits.sweeps:
         chunks = [
-            jacobian_rows(plan, sweep, net.all_rates, leaves, R, places, spread.rows(outputs))
+            jacobian_rows(plan, sweep, net.all_rates)(leaves, R, places, spread.rows(outputs))
             for outputs in _chunks(passes, chunk, net.name)
         ]
         W = spread.accumulate(W, chunks, dtype)
@@ -140,6 +147,14 @@ def _on_devices(
     real = np.flatnonzero(order >= 0)
     place = real[np.argsort(order[real])]
     return gram.mirrored(np.asfortranarray(whole[np.ix_(place, place)]))
+
+
+def _split(passes: np.ndarray, least: int) -> np.ndarray:
+    """At least ``least`` passes, by taking groups apart: padding costs as much as real rows."""
+    parts = min(-(-least // len(passes)), passes.shape[1])
+    width = -(-passes.shape[1] // parts)
+    padding = ((0, 0), (0, parts * width - passes.shape[1]))
+    return np.pad(passes, padding, constant_values=-1).reshape(-1, width)
 
 
 def _chunks(passes: np.ndarray, chunk: int, name: str | None = None) -> Any:

@@ -12,7 +12,7 @@ from jax.extend.core import ClosedJaxpr
 
 from ntkdip.kernels.flat import dtype_of, shape_of
 from ntkdip.kernels.functional import Net, functional
-from ntkdip.kernels.memory import allowed_bytes, budget, dense_bytes
+from ntkdip.kernels.memory import allowed_bytes, budget, dense_bytes, least_bytes
 from ntkdip.kernels.plan import Plan, make_plan
 from ntkdip.networks import Architecture
 from ntkdip.spaces import Space
@@ -91,7 +91,7 @@ def estimate(
         for leaf, rate in zip(problem.leaves, problem.all_rates, strict=True)
         if rate
     )
-    least = dense_bytes(plan, 1, 1)
+    least = least_bytes(plan)
     rounds = budget(plan, problem.name, limit) if least <= limit else None
     best = rounds.bytes if rounds else dense_bytes(plan, 1, plan.columns)
     repeats = len(rounds.sweeps) if rounds else 1

@@ -35,13 +35,14 @@ class _ModuleImage:
     def __call__(self, states: tuple[Any, Any], z: Any) -> Any:
         # A copy, so that running statistics written by the call die with it.
         output = nnx.merge(self.graph, *states, copy=True)(z)
-        if output.shape[-1] not in (1, 2):
+        batched = output.ndim == z.ndim + 1
+        if output.shape[-1] not in (1, 2) or (batched and output.shape[0] != 1):
             raise ValueError(
                 "a module makes images (*pixels, 1) or (*pixels, 2: real and imaginary part); "
                 f"got shape {tuple(output.shape)}. Wrap it in a function (params, z) -> image "
                 "if its output is another"
             )
-        return to_image(output[0] if output.ndim == z.ndim + 1 else output)
+        return to_image(output[0] if batched else output)
 
 
 class Functional(NamedTuple):
@@ -106,7 +107,8 @@ def functional(
     net
         `Architecture`; a Flax NNX module whose output is ``(*pixels, 1 or 2)``, with or
         without a batch axis of 1; or a hashable function ``(params, z) -> image`` (real, or
-        complex).
+        complex).  As with `jax.jit`, a function must be pure: what it closes over is read when
+        it is first traced.
     params
         Its parameters.  A module's are ``nnx.state(module, nnx.Param)``; None takes the
         module's own.  What else a module holds (running statistics) stays fixed.
@@ -124,7 +126,14 @@ def functional(
         If a value is not finite, a rate negative, a pattern matches nothing, or nothing is
         trained.
     """
+    if params is None and not isinstance(net, nnx.Module):
+        raise ValueError("give the parameters of an architecture or a function; got None")
+    for leaf in jax.tree.leaves((params, z)):
+        if not hasattr(leaf, "dtype"):
+            raise ValueError(f"parameters and input are arrays; got {type(leaf).__name__} {leaf}")
     image, params, paths, name = _unify(net, params)
+    if input_rate and not jnp.issubdtype(z.dtype, jnp.floating):
+        raise ValueError(f"input_rate trains the input, which must then be real; got {z.dtype}")
     for path, leaf in zip([*paths, None], [*jax.tree.leaves(params), z], strict=True):
         if isinstance(leaf, jax.Array | np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.inexact):
             require_finite(leaf, f"parameter {path}" if path else "network input")
@@ -132,9 +141,30 @@ def functional(
     _require_rate("input_rate", input_rate)
     if not any(chosen) and not input_rate:
         raise ValueError(f"every rate of {name} is 0: the kernel would be 0; train something")
-    shape = jax.eval_shape(image, params, z)
+    shape = _image_shape(image, params, z, name)
     space = Space(tuple(shape.shape), bool(jnp.issubdtype(shape.dtype, jnp.complexfloating)))
     return Functional(image, params, chosen, float(input_rate), z, space, name)
+
+
+def _image_shape(image: Callable[[Any, Any], Any], params: Any, z: Any, name: str) -> Any:
+    """Shape and dtype of the image; what is wrong with the arguments in terms of the user."""
+    try:
+        hash(image)
+    except TypeError as fault:
+        raise ValueError(
+            f"{name} is traced once and remembered, so it must be hashable ({fault}); use a "
+            "plain function"
+        ) from fault
+    try:
+        shape = jax.eval_shape(image, params, z)
+    except (TypeError, ValueError) as fault:
+        raise ValueError(
+            f"{name} does not run on an input of shape {tuple(z.shape)} with these parameters: "
+            f"{str(fault).splitlines()[0]}"
+        ) from fault
+    if not hasattr(shape, "dtype") or not jnp.issubdtype(shape.dtype, jnp.inexact):
+        raise ValueError(f"{name} must make one real or complex array; it makes {shape}")
+    return shape
 
 
 Paths = list[str | None]
@@ -155,6 +185,12 @@ def _unify(net: Net, params: Any) -> tuple[Callable[[Any, Any], Any], Any, Paths
 
 
 def _paths(params: Any) -> Paths:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+            raise ValueError(
+                f"parameter {_readable(path)} is {leaf.dtype}; kernels are of real parameters. "
+                "Give its real and imaginary part as two"
+            )
     return [
         _readable(path) if jnp.issubdtype(leaf.dtype, jnp.floating) else None
         for path, leaf in jax.tree_util.tree_leaves_with_path(params)

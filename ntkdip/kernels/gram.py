@@ -74,6 +74,8 @@ class Spread:
         return self._put(outputs, self._rows)
 
     def _put(self, x: Any, sharding: NamedSharding) -> jax.Array:
+        if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.device_put(x, sharding)
         host = np.asarray(x)
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 

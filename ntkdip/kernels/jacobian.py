@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -19,10 +20,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 from scipy.linalg.lapack import dpstrf
 
-from ntkdip.kernels.flat import evaluate
+from ntkdip.kernels.flat import dtype_of, evaluate
 from ntkdip.kernels.functional import Functional
 from ntkdip.kernels.plan import Plan
 from ntkdip.kernels.taps import Tap
+
+GRAM_COLUMNS = 4096
+"""Columns of patches that are lifted to float64 at a time."""
 
 
 class Piece(NamedTuple):
@@ -68,7 +72,7 @@ def sweeps(plan: Plan, most_columns: int) -> list[Sweep]:
 
 def factors(plan: Plan, net: Functional) -> list[Array]:
     """One factor ``R`` (p, g, r) a tap, times the root of its rate; 1 for the input's tap."""
-    patches = _patches(plan, net.leaves)
+    patches = plan.compiled("patches", _patches)(net.leaves)
     result = []
     for tap, X in zip(plan.taps, patches, strict=True):
         scale = tap.factor * math.sqrt(net.all_rates[tap.leaf])
@@ -77,20 +81,19 @@ def factors(plan: Plan, net: Functional) -> list[Array]:
     return result
 
 
-@functools.partial(jax.jit, static_argnames="plan")
 def _patches(plan: Plan, leaves: list[Array]) -> list[Array]:
     found: dict[int, Array] = {}
 
     def hook(index: int, equation: Any, inputs: list[Any], outputs: list[Any]) -> list[Any]:
         for k, tap in enumerate(plan.taps):
             if tap.equation == index:
-                found[k] = tap.patches(equation, inputs)
+                found[k] = tap.patches(equation, inputs, dtype_of(equation.outvars[0]))
         return outputs
 
     evaluate(plan.closed, leaves, hook)
     for k, tap in enumerate(plan.taps):
         if tap.kind == "input":
-            found[k] = tap.patches(None, [])
+            found[k] = tap.patches(None, [], leaves[-1].dtype)
     return [found[k] for k in range(len(plan.taps))]
 
 
@@ -100,8 +103,11 @@ def _narrow_factor(X: Float[np.ndarray, "p 1 d"]) -> Float[np.ndarray, "p 1 p"]:
     By Cholesky with pivots, which takes singular matrices (and is 20 times faster than an
     eigenproblem): what it leaves out is below rounding.
     """
-    X64 = X[:, 0].astype(np.float64)
-    triangle, pivots, rank, _ = dpstrf((X64 @ X64.T).T, lower=1)
+    gram = np.zeros((len(X), len(X)))
+    for start in range(0, X.shape[2], GRAM_COLUMNS):
+        block = X[:, 0, start : start + GRAM_COLUMNS].astype(np.float64)
+        gram += block @ block.T
+    triangle, pivots, rank, _ = dpstrf(gram.T, lower=1)
     root = np.zeros(triangle.shape, X.dtype)
     root[pivots - 1, :rank] = np.tril(triangle)[:, :rank]
     return root[:, None]
@@ -118,8 +124,14 @@ def windows(plan: Plan) -> Windows:
     ]
 
 
-@functools.partial(jax.jit, static_argnames=("plan", "sweep", "rates"))
-def jacobian_rows(
+def jacobian_rows(plan: Plan, sweep: Sweep, rates: tuple[float, ...]) -> Callable[..., Any]:
+    """A jitted function ``(leaves, factors, windows, outputs) -> rows``, see `_rows`."""
+    return functools.partial(
+        plan.compiled("rows", _rows, static_argnames=("sweep", "rates")), sweep, rates
+    )
+
+
+def _rows(
     plan: Plan,
     sweep: Sweep,
     rates: tuple[float, ...],
@@ -154,11 +166,12 @@ def jacobian_rows(
 
         return space.embed(evaluate(plan.closed, arguments, hook)[0])
 
-    dtype = leaves[-1].dtype
-    zeros = [jnp.zeros(plan.taps[k].shape, dtype) for k in used]
+    zeros = [jnp.zeros(plan.taps[k].shape, _dtype(plan, plan.taps[k], leaves)) for k in used]
     _, pullback = jax.vjp(forward, zeros, [leaves[k] for k in plain])
-    one_hot = jax.nn.one_hot(outputs, space.real_size, dtype=dtype)
-    signals, plain_rows = jax.vmap(pullback)(one_hot.sum(1))
+    passes = jnp.arange(outputs.shape[0])[:, None]
+    seeds = jnp.zeros((outputs.shape[0], space.real_size), plan.real_dtype)
+    seeds = seeds.at[passes, outputs].add((outputs >= 0).astype(plan.real_dtype))
+    signals, plain_rows = jax.vmap(pullback)(seeds)
     rows = []
     for piece in sweep:
         if piece.tap is None:
@@ -170,6 +183,12 @@ def jacobian_rows(
             pixels = outputs % space.size
             rows.append(_contract(tap, B, factors[piece.tap], windows[piece.tap], pixels))
     return [row.reshape(outputs.size, -1) for row in rows]
+
+
+def _dtype(plan: Plan, tap: Tap, leaves: list[Array]) -> Any:
+    if tap.kind == "input":
+        return leaves[-1].dtype
+    return dtype_of(plan.closed.jaxpr.eqns[tap.equation].outvars[0])
 
 
 def _contract(

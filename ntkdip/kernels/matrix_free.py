@@ -65,6 +65,9 @@ def _product(
     _, pullback = jax.vjp(forward, primals)
     (gradient,) = pullback(v)
     steps = [g * jnp.asarray(r, g.dtype) for g, r in zip(gradient, rates, strict=True)]
+    if "custom_vjp" in str(jax.make_jaxpr(forward)(primals)):
+        # A custom vjp has no forward mode; its pullback is linear, and so has a transpose.
+        return jax.linear_transpose(pullback, v)((steps,))[0]
     return jax.jvp(forward, (primals,), (steps,))[1]
 
 
@@ -103,6 +106,11 @@ class MatrixFreeKernel:
             raise ValueError(
                 f"a kernel on {self.space} multiplies ({n},) or ({n}, m); got {v.shape}"
             )
+        if np.iscomplexobj(v):
+            raise ValueError(
+                f"a kernel acts on the real embedding of {self.space}; got {v.dtype}. Use "
+                "W.space.embed(image) for a complex image"
+            )
         require_finite(v, "vector")
         if v.ndim == 1:
             return self._column(v)
@@ -110,9 +118,9 @@ class MatrixFreeKernel:
         return np.stack(columns, axis=1) if columns else np.zeros(v.shape)
 
     def _column(self, v: np.ndarray) -> np.ndarray:
-        dtype = self.problem.z.dtype
-        # A vector far from unit length would over- or underflow in float32.
-        length = np.linalg.norm(v)
+        dtype = jax.eval_shape(self.problem.embedded, self.problem.leaves).dtype
+        # A vector far from unit size would over- or underflow in float32.
+        length = np.abs(v).max()
         if length == 0:
             return np.zeros(v.shape)
         with jax.default_matmul_precision("highest"):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
+from ntkdip.kernels.flat import shape_of
 from ntkdip.kernels.gram import COLUMNS_PER_CONTRACTION
-from ntkdip.kernels.jacobian import Sweep, sweeps
+from ntkdip.kernels.jacobian import Sweep, pieces, sweeps
 from ntkdip.kernels.plan import Plan
 from ntkdip.spaces import Space
 
@@ -43,7 +45,7 @@ def allowed_bytes(memory_limit: int | None) -> int:
         return int(DEFAULT_SHARE * available_bytes())
     if memory_limit <= 0:
         raise ValueError(f"memory_limit is a positive number of bytes; got {memory_limit}")
-    return memory_limit
+    return int(memory_limit)
 
 
 def require_memory(needed: int, what: str, limit: int | None = None, advice: str = "") -> None:
@@ -72,10 +74,11 @@ def budget(plan: Plan, name: str, limit: int) -> Budget:
 
     Raises `MemoryError` if no choice fits.
     """
-    require_dense(name, plan.space, dense_bytes(plan, 1, 1), limit)
+    require_dense(name, plan.space, least_bytes(plan), limit)
     spare = limit - fixed_bytes(plan)
     chunk = chunk_passes(plan, min(CHUNK_BYTES, spare // 4))
     n = plan.space.real_size
+    chunk = max(1, min(chunk, (limit - dense_bytes(plan, 0, _widest(plan))) // pass_bytes(plan)))
     most = max(1, (limit - dense_bytes(plan, chunk, 0)) // (4 * n))
     rounds = sweeps(plan, most)
     widest = max(sum(piece.columns for piece in sweep) for sweep in rounds)
@@ -84,13 +87,15 @@ def budget(plan: Plan, name: str, limit: int) -> Budget:
 
 def gibibytes(size: float) -> str:
     """``size`` bytes for people: GiB, or MiB below one."""
-    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.0f} MiB"
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
 
 
 def pass_bytes(plan: Plan) -> int:
     """Bytes of one backward pass: signals, what is gathered from them, and its rows."""
     members = plan.locality.groups.shape[1]
-    entries = 0
+    entries = 3 * max(
+        (math.prod(shape_of(v)) for e in plan.closed.jaxpr.eqns for v in e.outvars), default=0
+    )
     for tap, width in zip(plan.taps, plan.locality.widths, strict=True):
         entries += 3 * tap.pixels * tap.groups * tap.channels
         gathered = 0
@@ -119,6 +124,15 @@ def fixed_bytes(plan: Plan) -> int:
 def dense_bytes(plan: Plan, chunk: int, columns: int) -> int:
     """Peak bytes of a dense kernel with so many passes at once and columns held."""
     return fixed_bytes(plan) + chunk * pass_bytes(plan) + 4 * plan.space.real_size * columns
+
+
+def least_bytes(plan: Plan) -> int:
+    """The same with one pass at once and the widest piece that cannot be divided."""
+    return dense_bytes(plan, 1, _widest(plan))
+
+
+def _widest(plan: Plan) -> int:
+    return max(piece.columns for piece in pieces(plan, 1))
 
 
 def available_bytes() -> int:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr
 
@@ -39,6 +40,21 @@ class Plan:
     plain: tuple[int, ...]
     locality: Locality
     leaf_sizes: tuple[int, ...]
+    _jitted: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+
+    def compiled(
+        self, name: str, function: Callable[..., Any], static_argnames: tuple[str, ...] = ()
+    ) -> Callable[..., Any]:
+        """``function`` of this plan, jitted once; forgotten with the plan."""
+        if name not in self._jitted:
+            bound = functools.partial(function, self)
+            self._jitted[name] = jax.jit(bound, static_argnums=tuple(range(len(static_argnames))))
+        return self._jitted[name]
+
+    @property
+    def real_dtype(self) -> Any:
+        """Of the image's real embedding."""
+        return jnp.finfo(self.closed.out_avals[0].dtype).dtype
 
     @property
     def passes(self) -> np.ndarray:
@@ -72,9 +88,13 @@ def _plan(
     def function(*leaves: Any) -> Any:
         return image(jax.tree.unflatten(tree, leaves[:-1]), leaves[-1])
 
-    closed = flatten(function, *leaves)
+    # Here and not only where it runs: the precision is written into the jaxpr.
+    with jax.default_matmul_precision("highest"):
+        closed = flatten(function, *leaves)
     *parameters, input_trained = trained
     taps, plain = find_taps(closed, (*parameters, False))
+    if not taps and not plain and not input_trained:
+        raise ValueError(f"{name}: no trained parameter reaches the image; its kernel is 0")
     if input_trained:
         taps = (input_tap(len(leaves) - 1, leaves[-1].shape), *taps)
     if plain:

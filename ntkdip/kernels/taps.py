@@ -79,10 +79,12 @@ class Tap:
         axes = (*self.pixel_axes, *self.group_axes, *self.channel_axes)
         return B.transpose(axes).reshape(self.pixels, self.groups, self.channels)
 
-    def patches(self, equation: JaxprEqn | None, inputs: list[Any]) -> Float[Array, "p g d"]:
+    def patches(
+        self, equation: JaxprEqn | None, inputs: list[Any], dtype: Any
+    ) -> Float[Array, "p g d"]:
         """Patches of the other operand, brought to the common form."""
         if self.kind in ("sum", "input"):
-            return jnp.ones((self.pixels, 1, 1), jnp.float32)
+            return jnp.ones((self.pixels, 1, 1), dtype)
         assert equation is not None
         x = inputs[self.operand]
         if self.kind == "convolution":
@@ -204,6 +206,9 @@ def _tap(
 ) -> Tap | None:
     """The tap of a parameter (operand ``operand`` of the equation), or None if unknown."""
     name = equation.primitive.name
+    kinds = {dtype_of(atom) for atom in (*equation.invars, *equation.outvars)}
+    if len(kinds) > 1 or not jnp.issubdtype(kinds.pop(), jnp.floating):
+        return None
     if name == "conv_general_dilated" and operand == 1 and view.bijective:
         return _convolution(number, equation, view)
     if name == "dot_general" and view.bijective:

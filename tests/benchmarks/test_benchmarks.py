@@ -38,7 +38,7 @@ def test_one_command_measures_and_writes(tmp_path: Path, capfd: pytest.CaptureFi
     (entry,) = json.loads(json_file.read_text())
     assert set(entry) == KEYS
     assert entry["case"] == SMALLEST.name
-    assert entry["peer"] == f"jacobian, JAX {jax.__version__}, jacrev"
+    assert entry["peer"] == f"jacobian, JAX {jax.__version__}, rows"
     assert entry["ratio"] == pytest.approx(entry["peer_s"] / entry["ours_s"])
     assert entry["spread"][0] <= entry["spread"][1]
     assert 0 < entry["error"] < measure.TOLERANCE
@@ -56,7 +56,7 @@ def test_one_command_measures_and_writes(tmp_path: Path, capfd: pytest.CaptureFi
 def test_a_peer_under_another_python_gives_the_same_kernel(tmp_path: Path) -> None:
     case = cases.SMALL_EMPIRICAL[1].as_dict()
     run_job({"job": "export", "case": case, "folder": str(tmp_path)})
-    job = {"job": "race", "case": case, "side": "jacrev", "runs": 1, "limit": 0.0}
+    job = {"job": "race", "case": case, "side": "rows", "runs": 1, "limit": 0.0}
     answer = run_job({**job, "folder": str(tmp_path), "python": sys.executable})
     assert len(answer["ours"]) == len(answer["peer"]) == measure.LEAST_RUNS
     assert answer["error"] < measure.TOLERANCE
@@ -95,7 +95,7 @@ def test_a_failed_measurement_is_an_unmet_goal_with_its_reason(
     monkeypatch.setattr(contest, "run_job", fails)
     case = dataclasses.replace(SMALLEST, goal=cases.NEVER_WORSE)
     result = contest.contest(
-        case, contest.Settings(peer="jacobian"), contest.Peer("jacobian", ("jacrev",))
+        case, contest.Settings(peer="jacobian"), contest.Peer("jacobian", ("rows",))
     )
     assert result.fault == "WrongAnswerError: the kernels differ"
     assert result.race is None
@@ -103,9 +103,43 @@ def test_a_failed_measurement_is_an_unmet_goal_with_its_reason(
     assert set(result.as_dict()) == KEYS
 
 
+def test_where_the_peer_fails_ours_is_measured_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(job: dict, *_: object) -> dict:
+        if job["side"] == "rows":
+            raise WorkerError("ended by signal 9")
+        return {"bytes": 7, "seconds": 2.0}
+
+    monkeypatch.setattr(contest, "run_job", fails)
+    case = dataclasses.replace(SMALLEST, goal=cases.NEVER_WORSE)
+    result = contest.contest(
+        case, contest.Settings(peer="jacobian"), contest.Peer("jacobian", ("rows",))
+    )
+    entry = result.as_dict()
+    assert result.fault == "rows: ended by signal 9"
+    assert (entry["ours_s"], entry["ours_peak_bytes"], entry["peer_s"]) == (2.0, 7, None)
+    assert entry["met"] is None
+
+
+def test_a_product_is_raced_against_vjp_and_jvp() -> None:
+    case = next(c for c in cases.SMALL_EMPIRICAL if c.quantity == "product").as_dict()
+    job = {"job": "race", "case": case, "side": "vjp and jvp", "runs": 1, "limit": 0.0}
+    assert run_job(job)["error"] < measure.TOLERANCE
+
+
+def test_eigenpairs_have_no_peer_and_are_held_to_bounds() -> None:
+    case = next(c for c in cases.SMALL_EMPIRICAL if c.quantity == "eigenpairs")
+    result = contest.contest(case, contest.Settings(), contest.Peer("any", ()))
+    entry = result.as_dict()
+    assert (result.fault, entry["peer"], entry["met"]) == ("", "none", True)
+    assert 0 < entry["error"] <= 1e-5
+    assert entry["ours_s"] > 0
+    strict = dataclasses.replace(case, goal=cases.Bound(bytes=4 * 10**9, residual=1e-30))
+    assert dataclasses.replace(result, case=strict).met is False
+
+
 def test_a_worker_reports_what_went_wrong() -> None:
     with pytest.raises(WorkerError, match="KeyError"):
-        run_job({"job": "footprint", "side": "jacrev", "case": {}})
+        run_job({"job": "footprint", "side": "rows", "case": {}})
 
 
 @pytest.mark.parametrize(
@@ -209,7 +243,7 @@ def test_neural_tangents_agrees_and_leaves_jax_as_it_was() -> None:
     assert "jax.util" not in sys.modules
     assert not {"tensorflow", "tf2jax"} & set(sys.modules)
     problem = empirical.problem(SMALLEST)
-    expected = peers.kernel("jacrev", problem)()
+    expected = peers.kernel("rows", problem)()
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         for implementation in peers.implementations("neural-tangents"):
             assert measure.compare(expected, peers.kernel(implementation, problem)()) < 1e-6

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -118,22 +121,47 @@ def _module(kind, shape, seed=3):
     return kind(), None, jax.random.normal(jax.random.key(seed), shape)
 
 
-ZOO = {
-    "wcnn-1d-real": _cnn((40,), 1, width=16, depth=4, kernel_size=9, complex_image=False),
-    "wcnn-1d-wide": _cnn((24,), 2, width=40, depth=3, kernel_size=5),
-    "wcnn-2d-zero-even-kernel": _cnn((9, 8), 2, width=8, depth=3, kernel_size=4, padding="zero"),
-    "wcnn-2d-large-windows": _cnn((6, 5), 1, width=6, depth=4, kernel_size=3),
-    "wcnn-2d-standard": _cnn((8, 9), 2, width=8, depth=3, parameterisation="standard"),
-    "decoder-1d": _decoder((32,), normalisation=False, complex_image=False),
-    "decoder-2d-circular": _decoder((12, 16), normalisation=False, upsampling="circular"),
-    "decoder-2d-half-pixel": _decoder((16, 8), normalisation=False),
-    "decoder-2d-normalised": _decoder((12, 8), normalisation=True),
-    "module-strided": _module(Strided, (12, 10, 2)),
-    "module-normalised": _module(Normalised, (18, 1)),
-    "module-dense-head": _module(DenseHead, (5, 6, 1)),
-    "module-attention": _module(Attention, (9, 2)),
-    "function-rescaled": _rescaled(),
-}
+class Zoo(Mapping):
+    """Networks by name, each built (with its input) when it is first asked for."""
+
+    def __init__(self, makers):
+        self._makers = makers
+        self._built = functools.cache(lambda name: makers[name]())
+
+    def __getitem__(self, name):
+        return self._built(name)
+
+    def __iter__(self):
+        return iter(self._makers)
+
+    def __len__(self):
+        return len(self._makers)
+
+
+ZOO = Zoo(
+    {
+        "wcnn-1d-real": lambda: _cnn(
+            (40,), 1, width=16, depth=4, kernel_size=9, complex_image=False
+        ),
+        "wcnn-1d-wide": lambda: _cnn((24,), 2, width=40, depth=3, kernel_size=5),
+        "wcnn-2d-zero-even-kernel": lambda: _cnn(
+            (9, 8), 2, width=8, depth=3, kernel_size=4, padding="zero"
+        ),
+        "wcnn-2d-large-windows": lambda: _cnn((6, 5), 1, width=6, depth=4, kernel_size=3),
+        "wcnn-2d-standard": lambda: _cnn((8, 9), 2, width=8, depth=3, parameterisation="standard"),
+        "decoder-1d": lambda: _decoder((32,), normalisation=False, complex_image=False),
+        "decoder-2d-circular": lambda: _decoder(
+            (12, 16), normalisation=False, upsampling="circular"
+        ),
+        "decoder-2d-half-pixel": lambda: _decoder((16, 8), normalisation=False),
+        "decoder-2d-normalised": lambda: _decoder((12, 8), normalisation=True),
+        "module-strided": lambda: _module(Strided, (12, 10, 2)),
+        "module-normalised": lambda: _module(Normalised, (18, 1)),
+        "module-dense-head": lambda: _module(DenseHead, (5, 6, 1)),
+        "module-attention": lambda: _module(Attention, (9, 2)),
+        "function-rescaled": _rescaled,
+    }
+)
 
 
 def jacobians(net, params, z) -> list[np.ndarray]:
