@@ -75,11 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = _chosen(options)
     if cases:
         peer = find_peer(settings)
-        results = _results(cases, settings, peer)
+        results = _results(cases, settings, peer, options.json)
     else:
         results = []
-    if options.json is not None:
-        write_json(options.json, [result.as_dict() for result in results])
+        if options.json is not None:
+            write_json(options.json, [])
     if cases:
         _show(results, options, settings, peer)
     return 1 if any(result.fault for result in results) else 0
@@ -111,13 +111,18 @@ def _chosen(options: Options) -> list[Case]:
     return named
 
 
-def _results(cases: list[Case], settings: Settings, peer: Peer) -> list[Result]:
-    results = []
+def _results(cases: list[Case], settings: Settings, peer: Peer, out: Path | None) -> list[Result]:
+    """Every case in turn; the file is written anew after each, so that none is lost."""
+    from ntkdip.studies.files import write_json
+
+    results: list[Result] = []
     for number, case in enumerate(cases, 1):
         _say(f"{number}/{len(cases)} {case.name}")
         results.append(contest(case, settings, peer, _say))
         if results[-1].fault:
             _say(f"  failed: {results[-1].fault}")
+        if out is not None:
+            write_json(out, [result.as_dict() for result in results])
     return results
 
 

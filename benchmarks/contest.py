@@ -81,7 +81,8 @@ class Result:
             return None
         if self.race is None or self.memory_ratio is None:
             return False
-        return bool(self.race.ratio >= goal.speed and self.memory_ratio <= goal.memory)
+        small = goal.memory is None or self.memory_ratio <= goal.memory
+        return bool(self.race.ratio >= goal.speed and small)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready: medians in seconds, ``spread`` the extreme ratios of paired runs."""

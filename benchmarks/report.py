@@ -43,7 +43,10 @@ def table(results: Sequence[Result], shares: dict[str, float]) -> Table:
 def _goal(goal: Goal | Bound | None) -> str:
     if isinstance(goal, Bound):
         return f"<={goal.bytes / MEBI:.0f} MiB, residual <={goal.residual:.0e}"
-    return "" if goal is None else f">={goal.speed:.3g}x <={goal.memory:g}x"
+    if goal is None:
+        return ""
+    memory = "" if goal.memory is None else f" <={goal.memory:g}x"
+    return f">={goal.speed:.3g}x{memory}"
 
 
 def _lonely(result: Result) -> list[str]:
@@ -127,8 +130,11 @@ def _bars(speed: Axes, memory: Axes, measured: Sequence[Result]) -> None:
         speed.plot(result.race.spread, [y, y], color="black", linewidth=1)
         if result.memory_ratio is not None:
             memory.barh(y, result.memory_ratio - 1, left=1, color=colour, height=0.6)
-        if result.case.goal is not None:
-            for ax, value in ((speed, result.case.goal.speed), (memory, result.case.goal.memory)):
+        if isinstance(result.case.goal, Goal):
+            goals = ((speed, result.case.goal.speed), (memory, result.case.goal.memory))
+            for ax, value in goals:
+                if value is None:
+                    continue
                 ax.plot([value, value], [y - 0.4, y + 0.4], color="black", linewidth=2.2)
     speed.set_yticks(range(len(measured)), [result.case.name for result in measured])
     speed.invert_yaxis()

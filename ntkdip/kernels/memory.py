@@ -79,7 +79,7 @@ def budget(plan: Plan, name: str, limit: int) -> Budget:
     chunk = chunk_passes(plan, min(CHUNK_BYTES, spare // 4))
     n = plan.space.real_size
     chunk = max(1, min(chunk, (limit - dense_bytes(plan, 0, _widest(plan))) // pass_bytes(plan)))
-    most = max(1, (limit - dense_bytes(plan, chunk, 0)) // (4 * n))
+    most = max(1, (limit - dense_bytes(plan, chunk, 0)) // (plan.itemsize * n))
     rounds = sweeps(plan, most)
     widest = max(sum(piece.columns for piece in sweep) for sweep in rounds)
     return Budget(rounds, chunk, dense_bytes(plan, chunk, widest))
@@ -103,7 +103,7 @@ def pass_bytes(plan: Plan) -> int:
             gathered = width * tap.groups * (tap.channels + tap.rank)
         entries += members * (gathered + tap.columns)
     entries += sum(plan.leaf_sizes[k] for k in plan.plain)
-    return 4 * max(entries, 1)
+    return plan.itemsize * max(entries, 1)
 
 
 def chunk_passes(plan: Plan, spare: int) -> int:
@@ -115,7 +115,7 @@ def fixed_bytes(plan: Plan) -> int:
     """The kernel, one lifted block of columns, patches and the largest Gram matrix of them."""
     n = plan.space.real_size
     kernel = 8 * n**2 + 8 * n * min(COLUMNS_PER_CONTRACTION, plan.columns)
-    patches = sum(4 * t.pixels * t.groups * t.patch for t in plan.taps)
+    patches = sum(plan.itemsize * t.pixels * t.groups * t.patch for t in plan.taps)
     roots = [24 * t.pixels**2 for t in plan.taps if t.rank < t.patch]
     windows = 8 * plan.space.size * sum(w for w in plan.locality.widths if w is not None)
     return kernel + patches + max(roots, default=0) + windows
@@ -123,7 +123,8 @@ def fixed_bytes(plan: Plan) -> int:
 
 def dense_bytes(plan: Plan, chunk: int, columns: int) -> int:
     """Peak bytes of a dense kernel with so many passes at once and columns held."""
-    return fixed_bytes(plan) + chunk * pass_bytes(plan) + 4 * plan.space.real_size * columns
+    rows = plan.itemsize * plan.space.real_size * columns
+    return fixed_bytes(plan) + chunk * pass_bytes(plan) + rows
 
 
 def least_bytes(plan: Plan) -> int:

@@ -57,6 +57,11 @@ class Plan:
         return jnp.finfo(self.closed.out_avals[0].dtype).dtype
 
     @property
+    def itemsize(self) -> int:
+        """Bytes of one entry of the Jacobian."""
+        return int(self.real_dtype.itemsize)
+
+    @property
     def passes(self) -> np.ndarray:
         """Outputs of every backward pass: groups of pixels, once a channel; -1 is padding."""
         offsets = [0, self.space.size] if self.space.is_complex else [0]
