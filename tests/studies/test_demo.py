@@ -167,7 +167,7 @@ def test_bad_input_is_refused_before_any_work(tmp_path) -> None:
         studies.run_demo(tmp_path, studies.DemoConfiguration(size=42))
     with pytest.raises(ValueError, match="between 2 and 256"):
         studies.run_demo(tmp_path, studies.DemoConfiguration(size=512))
-    with pytest.raises(MemoryError, match=r"size 256 .* needs about [0-9.]+ GiB"):
+    with pytest.raises(MemoryError, match=r"size 256 .* needs about [0-9.,]+ GiB"):
         studies.run_demo(tmp_path, studies.DemoConfiguration(size=256))
     with pytest.raises(ValueError, match="at least 1; got 0"):
         studies.run_demo(tmp_path, studies.DemoConfiguration(steps=0))
