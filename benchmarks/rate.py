@@ -2,16 +2,15 @@
 
 The work counted is what any route through a compressed Jacobian has to multiply: for a
 layer with ``c`` output channels, ``q`` pixels and patches of ``d`` entries the Jacobian's
-``n x c min(d, q)`` block times its transpose, one half of it (the kernel is symmetric).
+``n x c min(d, q)`` block times its transpose, one half of it (the kernel is symmetric);
+a bias or a scale has ``c`` columns.
 Backward passes are not counted, nor is what a route saves beyond this, so the share is
 comparable between cases and from version to version, and not a hardware counter.
 """
 
 from __future__ import annotations
 
-import math
 import time
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ import numpy as np
 
 from benchmarks import empirical
 from benchmarks.cases import Case
+from ntkdip import kernels
 
 
 def machine_rate(size: int = 2048, repeats: int = 5) -> float:
@@ -40,34 +40,11 @@ def machine_rate(size: int = 2048, repeats: int = 5) -> float:
 
 
 def contraction_work(case: Case) -> int:
-    """Multiplications and additions of the contraction, counted from the traced network."""
-    problem = empirical.problem(case)
-    traced = jax.make_jaxpr(problem.f)(problem.params, problem.z)
-    n = math.prod(traced.out_avals[0].shape)
-    return n**2 * sum(_columns(traced.jaxpr))
-
-
-def _columns(jaxpr: Any) -> list[int]:
-    """``c min(d, q)`` of every convolution and dense layer, calls inside included."""
-    columns = []
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "conv_general_dilated":
-            output, kernel = equation.outvars[0].aval.shape, equation.invars[1].aval.shape
-            channels = output[equation.params["dimension_numbers"].out_spec[1]]
-            patch = math.prod(kernel) // channels
-            columns.append(channels * min(patch, math.prod(output) // channels))
-        elif equation.primitive.name == "dot_general" and _is_dense(equation):
-            columns.append(equation.outvars[0].aval.size)
-        for value in equation.params.values():
-            inner = getattr(value, "jaxpr", value)
-            if hasattr(inner, "eqns"):
-                columns += _columns(inner)
-    return columns
-
-
-def _is_dense(equation: Any) -> bool:
-    """A vector times a matrix; the products of an upsampling have images on the left."""
-    return [v.aval.ndim for v in equation.invars] == [1, 2]
+    """Multiplications and additions of the contraction, from the columns that are counted
+    before a kernel is computed."""
+    net, params, z = empirical.network(case)
+    cost = kernels.estimate(net, z, params)
+    return cost.space.real_size**2 * cost.columns
 
 
 def share(case: Case, seconds: float, rate: float) -> float:

@@ -23,6 +23,11 @@ def strict_promotion() -> Iterator[None]:
         yield
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that no worker is left alone with them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def tolerance(dtype: object) -> float:
     """What a well-conditioned computation of this precision must reach."""
     return {np.float32: 1e-6, np.float64: 1e-12}[np.dtype(dtype).type]

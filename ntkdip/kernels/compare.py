@@ -10,7 +10,13 @@ import numpy as np
 from jaxtyping import Array, Float64
 
 from ntkdip.kernels.dense import DenseKernel
-from ntkdip.kernels.probing import Estimate, Products, rademacher, require_probes
+from ntkdip.kernels.probing import (
+    Estimate,
+    Products,
+    jackknife_error,
+    rademacher,
+    require_probes,
+)
 from ntkdip.progress import track
 from ntkdip.spaces import require_finite
 
@@ -86,8 +92,7 @@ def estimated_drift(W_t: Products, W_0: Products, *, key: Array, probes: int = 3
     _require_nonzero(float(before.sum()), "W_0")
     value = math.sqrt(apart.sum() / before.sum())
     left_out = np.sqrt((apart.sum() - apart) / (before.sum() - before))
-    spread = math.sqrt((probes - 1) * left_out.var())
-    return Estimate(value, spread, 0.0, 2 * probes)
+    return Estimate(value, jackknife_error(left_out), 0.0, 2 * probes)
 
 
 def alignment(W: Products, x: Any) -> float:

@@ -113,10 +113,10 @@ def _on_host(plan: Plan, net: Functional, limits: Budget, dtype: np.dtype) -> np
     n = plan.space.real_size
     W = np.zeros((n, n), dtype, order="F")
     R, leaves = factors(plan, net), [jnp.asarray(x) for x in net.leaves]
-    places = windows(plan)
+    passes, places = _chunks(plan.passes, limits.chunk), windows(plan)
     for sweep in limits.sweeps:
         chunks = []
-        for outputs in _chunks(plan.passes, limits.chunk, net.name):
+        for outputs in track(passes, f"{net.name}: Jacobian"):
             blocks = jacobian_rows(plan, sweep, net.all_rates)(
                 leaves, R, places, jnp.asarray(outputs)
             )
@@ -132,18 +132,19 @@ def _on_devices(
     """Backward passes and row blocks of the kernel spread over devices."""
     spread = gram.Spread(devices)
     passes = _split(plan.passes, len(devices))
-    chunk = -(-limits.chunk // len(devices)) * len(devices)
+    chunk = min(limits.chunk, len(passes))
+    passes = _chunks(passes, -(-chunk // len(devices)) * len(devices))
     R, leaves, places = spread.everywhere((factors(plan, net), net.leaves, windows(plan)))
     W: jax.Array | None = None
-    order = np.concatenate([o.ravel() for o in _chunks(passes, chunk)])
     for sweep in limits.sweeps:
         chunks = [
             jacobian_rows(plan, sweep, net.all_rates)(leaves, R, places, spread.rows(outputs))
-            for outputs in _chunks(passes, chunk, net.name)
+            for outputs in track(passes, f"{net.name}: Jacobian")
         ]
         W = spread.accumulate(W, chunks, dtype)
     assert W is not None
     whole = spread.to_host(W).astype(np.float64)
+    order = passes.ravel()
     real = np.flatnonzero(order >= 0)
     place = real[np.argsort(order[real])]
     return gram.mirrored(np.asfortranarray(whole[np.ix_(place, place)]))
@@ -157,11 +158,9 @@ def _split(passes: np.ndarray, least: int) -> np.ndarray:
     return np.pad(passes, padding, constant_values=-1).reshape(-1, width)
 
 
-def _chunks(passes: np.ndarray, chunk: int, name: str | None = None) -> Any:
-    """Passes, ``chunk`` at a time, the last padded with -1."""
-    chunk = min(chunk, len(passes)) if name is None else chunk
-    starts = range(0, len(passes), chunk)
-    for start in track(starts, f"{name}: Jacobian") if name else starts:
-        outputs = np.full((chunk, passes.shape[1]), -1, np.int32)
-        outputs[: len(passes) - start] = passes[start : start + chunk]
-        yield outputs
+def _chunks(passes: np.ndarray, chunk: int) -> np.ndarray:
+    """Passes in chunks of ``chunk``, (chunks, chunk, members); the last is padded with -1."""
+    count = -(-len(passes) // chunk)
+    padding = ((0, count * chunk - len(passes)), (0, 0))
+    padded = np.pad(passes, padding, constant_values=-1)
+    return padded.reshape(count, chunk, -1).astype(np.int32)

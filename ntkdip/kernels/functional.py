@@ -53,6 +53,7 @@ class Functional(NamedTuple):
     ``rates``: one relative learning rate a leaf of ``params``; 0 where it is not trained.
     ``input_rate``: relative rate of ``z``.
     ``space``: space of its images.
+    ``dtype``: of their real embedding.
     ``name``: for messages.
     """
 
@@ -62,6 +63,7 @@ class Functional(NamedTuple):
     input_rate: float
     z: Any
     space: Space
+    dtype: Any
     name: str
 
     @property
@@ -143,7 +145,8 @@ def functional(
         raise ValueError(f"every rate of {name} is 0: the kernel would be 0; train something")
     shape = _image_shape(image, params, z, name)
     space = Space(tuple(shape.shape), bool(jnp.issubdtype(shape.dtype, jnp.complexfloating)))
-    return Functional(image, params, chosen, float(input_rate), z, space, name)
+    dtype = jnp.finfo(shape.dtype).dtype
+    return Functional(image, params, chosen, float(input_rate), z, space, dtype, name)
 
 
 def _image_shape(image: Callable[[Any, Any], Any], params: Any, z: Any, name: str) -> Any:

@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 from jaxtyping import Array, Float, Float64
 
+from ntkdip.kernels.dense import DenseKernel
 from ntkdip.kernels.functional import Embedded, Functional, Net, functional
 from ntkdip.kernels.memory import allowed_bytes, require_dense
 from ntkdip.kernels.partial import leading_eigenpairs
@@ -118,13 +118,12 @@ class MatrixFreeKernel:
         return np.stack(columns, axis=1) if columns else np.zeros(v.shape)
 
     def _column(self, v: np.ndarray) -> np.ndarray:
-        dtype = jax.eval_shape(self.problem.embedded, self.problem.leaves).dtype
         # A vector far from unit size would over- or underflow in float32.
         length = np.abs(v).max()
         if length == 0:
             return np.zeros(v.shape)
         with jax.default_matmul_precision("highest"):
-            result = self.product(jnp.asarray(v / length, dtype))
+            result = self.product(jnp.asarray(v / length, self.problem.dtype))
         return np.asarray(result, np.float64) * length
 
     def dense(self, memory_limit: int | None = None) -> Float64[np.ndarray, "n n"]:
@@ -142,7 +141,6 @@ class MatrixFreeKernel:
         forms the whole matrix first.
         """
         if k is None:
-            values, vectors = scipy.linalg.eigh(self.dense(), driver="evd")
-            return values[::-1], vectors[:, ::-1]
+            return DenseKernel(self.dense(), self.space).eigh()
         pairs = leading_eigenpairs(self, k, key=jax.random.key(0))
         return pairs.values, pairs.vectors

@@ -77,6 +77,11 @@ def standard_error(samples: Float64[np.ndarray, "probes *g"]) -> Float64[np.ndar
     return np.asarray(samples.std(axis=0, ddof=1) / math.sqrt(len(samples)))
 
 
+def jackknife_error(left_out: Float64[np.ndarray, " probes"]) -> float:
+    """Standard error of an estimate from its values with one probe left out each."""
+    return math.sqrt((len(left_out) - 1) * left_out.var())
+
+
 def require_probes(probes: int) -> None:
     """Raise `ValueError` unless there are enough probes for a standard error."""
     if probes < 2:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float64, PRNGKeyArray
 
 from ntkdip.kernels import Kernel
+from ntkdip.kernels.probing import jackknife_error
 from ntkdip.progress import ticking
 from ntkdip.spectrum.fourier import frequency_radius, mirror
 
@@ -158,9 +159,8 @@ def _jackknife(answers: np.ndarray) -> OffDiagonalEstimate:
     share = deviations.sum() / (N - 1) / squares.mean()
     without = (deviations.sum() - deviations * N / (N - 1)) / (N - 2)
     shares = without / ((squares.sum() - squares) / (N - 1))
-    error = np.sqrt((N - 1) / N * ((shares - shares.mean()) ** 2).sum())
     corrected = N * share - (N - 1) * shares.mean()
-    return OffDiagonalEstimate(float(np.clip(corrected, 0, 1)), float(error), N)
+    return OffDiagonalEstimate(float(np.clip(corrected, 0, 1)), jackknife_error(shares), N)
 
 
 def _forward(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

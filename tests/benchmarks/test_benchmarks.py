@@ -201,10 +201,12 @@ def test_cases_survive_json() -> None:
 def test_contraction_work_by_hand() -> None:
     # 3x3 convolutions on 36 pixels: 1 -> 4, 4 -> 4 and 4 -> 1 channels.
     assert rate.contraction_work(SMALLEST) == 36**2 * (4 * 9 + 4 * 36 + 1 * 36)
-    # 1x1: 8 -> 8 on 4 pixels, 8 -> 8 on 16, 8 -> 1 on 64; upsampling counts nothing.
-    assert rate.contraction_work(cases.SMALL_EMPIRICAL[1]) == 64**2 * (8 * 4 + 8 * 8 + 8)
-    # 1 -> 3 and 3 -> 3 channels, then every pixel from everything.
-    assert rate.contraction_work(cases.SMALL_EMPIRICAL[3]) == 36**2 * (3 * 9 + 3 * 27 + 36)
+    # 1x1: 8 -> 8 on 4 pixels, 8 -> 8 on 16, 8 -> 1 on 64, and two normalisations with
+    # scale and bias; upsampling counts nothing.
+    decoder = 8 * 4 + 8 * 8 + 8 + 2 * (8 + 8)
+    assert rate.contraction_work(cases.SMALL_EMPIRICAL[1]) == 64**2 * decoder
+    # 1 -> 3 and 3 -> 3 channels, then every pixel from everything, with a bias.
+    assert rate.contraction_work(cases.SMALL_EMPIRICAL[3]) == 36**2 * (3 * 9 + 3 * 27 + 36 + 36)
 
 
 def test_exponents_are_fitted() -> None:
