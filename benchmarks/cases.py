@@ -130,6 +130,7 @@ EMPIRICAL = (
     wcnn((16, 16), 256, 4, Goal(7.0, 0.5)),
     wcnn((32, 32), 64, 4, Goal(2.5, 1.0)),
     deep_decoder((64, 64), 128, 4, Goal(3.0, 0.5)),
+    deep_decoder((32, 32), 128, 4, NEVER_WORSE),
     wcnn((256,), 1024, 4, Goal(8.0, 0.3)),
     unet((32, 32), (16, 32, 64), NEVER_WORSE),
     dense_head((16, 16), 32, 3, NEVER_WORSE),

@@ -84,7 +84,7 @@ def estimate(
     elif params is None and not isinstance(net, nnx.Module):
         raise ValueError("estimate: give params (or their shapes) of a network function")
     problem = functional(net, params, z)
-    limit = allowed_bytes(memory_limit)
+    limit = allowed_bytes(memory_limit, jax.devices())
     plan = make_plan(problem)
     trained = sum(
         math.prod(leaf.shape)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import psutil
 
 from ntkdip.kernels.flat import shape_of
@@ -36,13 +38,16 @@ class Budget(NamedTuple):
     bytes: int
 
 
-def allowed_bytes(memory_limit: int | None) -> int:
-    """The limit to keep: what was asked for, or a share of what is available.
+def allowed_bytes(memory_limit: int | None, devices: Sequence[jax.Device] = ()) -> int:
+    """The limit to keep: what was asked for, or a share of what is available, on the host
+    and (where they have memory of their own) on all devices together.
 
     Raises `ValueError` if the limit is no positive number of bytes.
     """
     if memory_limit is None:
-        return int(DEFAULT_SHARE * available_bytes())
+        statistics = [device.memory_stats() for device in devices]
+        free = [s["bytes_limit"] - s["bytes_in_use"] for s in statistics if s]
+        return int(DEFAULT_SHARE * min(available_bytes(), sum(free) if free else math.inf))
     if memory_limit <= 0:
         raise ValueError(f"memory_limit is a positive number of bytes; got {memory_limit}")
     return int(memory_limit)

@@ -109,7 +109,7 @@ def _plan(
             "structure to use, or more than once; they, and only they, get plain rows of the "
             "Jacobian, and no two pixels share a backward pass",
             StructureWarning,
-            stacklevel=2,
+            stacklevel=4,
         )
         plan = no_locality(taps, space.shape)
     else:

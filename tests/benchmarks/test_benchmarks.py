@@ -195,7 +195,7 @@ def test_cases_survive_json() -> None:
         assert cases.Case.from_dict(json.loads(json.dumps(case.as_dict()))) == case
     names = [case.name for case in cases.EMPIRICAL]
     assert len(set(names)) == len(names)
-    assert sum(case.quantity == "kernel" for case in cases.EMPIRICAL) == 10
+    assert sum(case.quantity == "kernel" for case in cases.EMPIRICAL) == 11
 
 
 def test_contraction_work_by_hand() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest.mock import Mock
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -81,3 +84,22 @@ def test_a_control_group_limits_what_is_available(tmp_path, monkeypatch) -> None
     assert memory.available_bytes() == 800000
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.available_bytes() > 2**20
+
+
+def test_memory_of_accelerators_counts_where_they_have_their_own() -> None:
+    accelerator = Mock(spec=jax.Device)
+    accelerator.memory_stats.return_value = {"bytes_limit": 3000, "bytes_in_use": 1000}
+    two = [accelerator, accelerator]
+    assert memory.allowed_bytes(None, two) == int(0.8 * 4000)
+    assert memory.allowed_bytes(7000, two) == 7000
+    assert memory.allowed_bytes(None, jax.devices("cpu")) > 2**20
+
+
+def test_a_float32_kernel_needs_room_for_the_float64_one_beside_it() -> None:
+    def ramp(params: Any, z: Any) -> Any:
+        return params * z
+
+    image = jnp.ones(512), jnp.ones(512)
+    room = 10 * 512**2
+    with pytest.raises(MemoryError, match=r"3\.0 MiB"):
+        kernels.empirical(ramp, *image, precision="float32", memory_limit=room)
