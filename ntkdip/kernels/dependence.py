@@ -299,6 +299,14 @@ def _concatenate(equation: JaxprEqn, inputs: list[Any]) -> Result:
     return [jnp.concatenate(parts, axis)]
 
 
+def _stack(equation: JaxprEqn, inputs: list[Any]) -> Result:
+    stands = [v.values for v in inputs if isinstance(v, _Stand)]
+    size = np.broadcast_shapes(*(v.shape for v in stands))
+    zero = jnp.zeros((1,) * len(size))
+    parts = [jnp.broadcast_to(v.values if isinstance(v, _Stand) else zero, size) for v in inputs]
+    return [jnp.stack(parts, equation.params["axis"])]
+
+
 def _window_reduction(equation: JaxprEqn, inputs: list[Any]) -> Result:
     p, values = equation.params, inputs[0].values
     if values.shape != shape_of(equation.invars[0]):
@@ -339,10 +347,11 @@ RULES: dict[str, Callable[[JaxprEqn, list[Any]], Result]] = {
     "slice": _slice,
     "pad": _pad,
     "concatenate": _concatenate,
+    "stack": _stack,
     "reduce_window_sum": _window_reduction,
     "reduce_window_max": _window_reduction,
     "reduce_window_min": _window_reduction,
 } | dict.fromkeys(REDUCTIONS, _reduction)
 
-SEVERAL = frozenset({"concatenate", "dot_general"})
+SEVERAL = frozenset({"concatenate", "dot_general", "stack"})
 """Rules that look themselves which of their operands depend on a tap."""

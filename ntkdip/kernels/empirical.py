@@ -18,8 +18,17 @@ import numpy as np
 from ntkdip.kernels import gram
 from ntkdip.kernels.dense import DenseKernel
 from ntkdip.kernels.functional import Functional, Net, functional
-from ntkdip.kernels.jacobian import factors, jacobian_rows, windows
-from ntkdip.kernels.memory import Budget, allowed_bytes, budget, require_dense
+from ntkdip.kernels.jacobian import Leg, Piece, factors, jacobian_rows, legs, windows
+from ntkdip.kernels.memory import (
+    Budget,
+    allowed_bytes,
+    budget,
+    fitting_passes,
+    in_chunks,
+    pass_bytes,
+    require_dense,
+    split_passes,
+)
 from ntkdip.kernels.plan import Plan, make_plan
 from ntkdip.progress import track
 
@@ -114,18 +123,41 @@ def _on_host(plan: Plan, net: Functional, limits: Budget, dtype: np.dtype) -> np
     """Rows contracted by BLAS, which computes one triangle only."""
     n = plan.space.real_size
     W = np.zeros((n, n), dtype, order="F")
-    R, leaves = factors(plan, net), [jnp.asarray(x) for x in net.leaves]
-    passes, places = _chunks(plan.passes, limits.chunk), windows(plan)
+    inputs = [jnp.asarray(x) for x in net.leaves], factors(plan, net), windows(plan)
     for sweep in limits.sweeps:
-        chunks = []
-        for outputs in track(passes, f"{net.name}: Jacobian"):
-            blocks = jacobian_rows(plan, sweep, net.all_rates)(
-                leaves, R, places, jnp.asarray(outputs)
-            )
-            # Waiting keeps the temporaries of one chunk, not of all, in memory.
-            chunks.append((outputs.ravel(), [np.asarray(block) for block in blocks]))
-        W = gram.accumulate(W, chunks, net.name)
+        found: dict[Piece, gram.Rows] = {piece: [] for piece in sweep}
+        kept = None
+        for leg in legs(plan, sweep, limits.staged):
+            kept = _collect(plan, net, leg, limits, inputs, kept, found)
+        W = gram.accumulate(W, list(found.values()), net.name)
     return gram.mirrored(W.astype(np.float64, order="F", copy=False))
+
+
+def _collect(
+    plan: Plan,
+    net: Functional,
+    leg: Leg,
+    limits: Budget,
+    inputs: tuple[Any, ...],
+    kept: jax.Array | None,
+    found: dict[Piece, gram.Rows],
+) -> jax.Array | None:
+    """One leg of a sweep: its rows go into ``found``, its frontier's windows are returned."""
+    stage = plan.whole if leg.stage is None else plan.stages[leg.stage]
+    passes = fitting_passes(plan, stage, limits.chunk * pass_bytes(plan))
+    rows = jacobian_rows(plan, leg, net.all_rates)
+    seen: np.ndarray | None = None
+    for outputs in track(passes, f"{net.name}: Jacobian"):
+        blocks, windows_seen = rows(*inputs, jnp.asarray(outputs), kept)
+        # Waiting keeps the temporaries of one chunk, not of all, in memory.
+        order = outputs.ravel()
+        for piece, block in zip(leg.pieces, blocks, strict=True):
+            found[piece].append((order, np.asarray(block)))
+        if windows_seen is not None:
+            if seen is None:
+                seen = np.empty((plan.space.real_size, *windows_seen.shape[1:]), windows_seen.dtype)
+            seen[order[order >= 0]] = np.asarray(windows_seen)[order >= 0]
+    return None if seen is None else jnp.asarray(seen)
 
 
 def _on_devices(
@@ -133,14 +165,15 @@ def _on_devices(
 ) -> np.ndarray:
     """Backward passes and row blocks of the kernel spread over devices."""
     spread = gram.Spread(devices)
-    passes = _split(plan.passes, len(devices))
-    chunk = min(limits.chunk, len(passes))
-    passes = _chunks(passes, -(-chunk // len(devices)) * len(devices))
+    passes = split_passes(plan.passes, len(devices))
+    passes = in_chunks(passes, limits.chunk, multiple=len(devices))
     R, leaves, places = spread.everywhere((factors(plan, net), net.leaves, windows(plan)))
     W: jax.Array | None = None
     for sweep in limits.sweeps:
+        (leg,) = legs(plan, sweep, staged=False)
+        rows = jacobian_rows(plan, leg, net.all_rates)
         chunks = [
-            jacobian_rows(plan, sweep, net.all_rates)(leaves, R, places, spread.rows(outputs))
+            rows(leaves, R, places, spread.rows(outputs), None)[0]
             for outputs in track(passes, f"{net.name}: Jacobian")
         ]
         W = spread.accumulate(W, chunks, dtype)
@@ -150,19 +183,3 @@ def _on_devices(
     real = np.flatnonzero(order >= 0)
     place = real[np.argsort(order[real])]
     return gram.mirrored(np.asfortranarray(whole[np.ix_(place, place)]))
-
-
-def _split(passes: np.ndarray, least: int) -> np.ndarray:
-    """At least ``least`` passes, by taking groups apart: padding costs as much as real rows."""
-    parts = min(-(-least // len(passes)), passes.shape[1])
-    width = -(-passes.shape[1] // parts)
-    padding = ((0, 0), (0, parts * width - passes.shape[1]))
-    return np.pad(passes, padding, constant_values=-1).reshape(-1, width)
-
-
-def _chunks(passes: np.ndarray, chunk: int) -> np.ndarray:
-    """Passes in chunks of ``chunk``, (chunks, chunk, members); the last is padded with -1."""
-    count = -(-len(passes) // chunk)
-    padding = ((0, count * chunk - len(passes)), (0, 0))
-    padded = np.pad(passes, padding, constant_values=-1)
-    return padded.reshape(count, chunk, -1).astype(np.int32)

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.extend.core import ClosedJaxpr
 
 from ntkdip.kernels.flat import dtype_of, shape_of
 from ntkdip.kernels.functional import Net, functional
 from ntkdip.kernels.memory import allowed_bytes, budget, dense_bytes, least_bytes
 from ntkdip.kernels.plan import Plan, make_plan
+from ntkdip.kernels.stages import backward_flops, forward_flops
 from ntkdip.networks import Architecture
 from ntkdip.spaces import Space
 
@@ -112,22 +112,6 @@ def estimate(
     return CostEstimate(plan.space, trained, plan.columns, len(plan.passes), count, limit, routes)
 
 
-def forward_flops(closed: ClosedJaxpr) -> float:
-    """Operations in the convolutions and products of one forward pass."""
-    total = 0.0
-    for equation in closed.jaxpr.eqns:
-        size = math.prod(shape_of(equation.outvars[0]))
-        if equation.primitive.name == "conv_general_dilated":
-            kernel = shape_of(equation.invars[1])
-            outputs = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
-            total += 2.0 * size * math.prod(kernel) / outputs
-        elif equation.primitive.name == "dot_general":
-            (axes, _), _ = equation.params["dimension_numbers"]
-            shape = shape_of(equation.invars[0])
-            total += 2.0 * size * math.prod(shape[a] for a in axes)
-    return total
-
-
 def dense_flops(plan: Plan, sweeps: int) -> float:
     """Operations of a dense kernel: backward passes, contraction with patches, Gram matrix."""
     n = plan.space.real_size
@@ -135,7 +119,8 @@ def dense_flops(plan: Plan, sweeps: int) -> float:
     for tap, width in zip(plan.taps, plan.locality.widths, strict=True):
         if tap.kind != "input":
             rows += 2.0 * (width or tap.pixels) * tap.columns
-    backward = len(plan.passes) * forward_flops(plan.closed)
+    channels = n / plan.space.size
+    backward = channels * backward_flops(plan.closed, plan.taps, plan.stages)
     return sweeps * backward + n * rows + float(n) * n * plan.columns
 
 

@@ -18,30 +18,30 @@ COLUMNS_PER_CONTRACTION = 4096
 """Jacobian columns that are contracted at a time (lifted to float64, on the host)."""
 
 
-Chunk = tuple[np.ndarray, list[np.ndarray]]
-"""Outputs (-1 for padding) and their rows of the Jacobian, one array a piece."""
+Rows = list[tuple[np.ndarray, np.ndarray]]
+"""Some columns of the Jacobian: outputs (-1 for padding) and their rows, chunk by chunk."""
 
 
-def accumulate(W: np.ndarray, chunks: list[Chunk], name: str) -> np.ndarray:
+def accumulate(W: np.ndarray, blocks: list[Rows], name: str) -> np.ndarray:
     """``W + J J^T``, upper triangle only; ``W`` (Fortran order) is used up.
 
     Columns are gathered into one panel, used again and again: the first touch of fresh
     memory costs more than the copy.
     """
     n, syrk = len(W), dsyrk if W.dtype == np.float64 else ssyrk
-    widths = [block.shape[1] for block in chunks[0][1]]
+    widths = [rows[0][1].shape[1] for rows in blocks]
     panels = [
-        (piece, start, min(start + COLUMNS_PER_CONTRACTION, width))
-        for piece, width in enumerate(widths)
+        (block, start, min(start + COLUMNS_PER_CONTRACTION, width))
+        for block, width in enumerate(widths)
         for start in range(0, width, COLUMNS_PER_CONTRACTION)
     ]
     buffer = np.empty(n * min(max(widths), COLUMNS_PER_CONTRACTION), W.dtype)
-    for piece, start, stop in track(panels, f"{name}: kernel"):
+    for block, start, stop in track(panels, f"{name}: kernel"):
         panel = buffer[: n * (stop - start)].reshape(n, stop - start)
-        for outputs, blocks in chunks:
+        for outputs, rows in blocks[block]:
             real = outputs >= 0
-            rows = blocks[piece][:, start:stop]
-            panel[outputs[real]] = rows if real.all() else rows[real]
+            some = rows[:, start:stop]
+            panel[outputs[real]] = some if real.all() else some[real]
         W = syrk(1.0, panel.T, beta=1.0, c=W, trans=1, overwrite_c=1)
     return W
 

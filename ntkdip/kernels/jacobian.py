@@ -9,6 +9,7 @@ than its pixels.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from scipy.linalg.lapack import dpstrf
 from ntkdip.kernels.flat import dtype_of, evaluate
 from ntkdip.kernels.functional import Functional
 from ntkdip.kernels.plan import Plan
+from ntkdip.kernels.stages import Stage
 from ntkdip.kernels.taps import Tap
 
 GRAM_COLUMNS = 4096
@@ -40,6 +42,26 @@ class Piece(NamedTuple):
 
 Sweep = tuple[Piece, ...]
 """What one round of backward passes collects."""
+
+
+class Leg(NamedTuple):
+    """One stage of a sweep (None: a single stage that reaches every tap).
+
+    ``pieces``: whose rows it collects; ``goes_on``: whether another stage follows.
+    """
+
+    stage: int | None
+    pieces: tuple[Piece, ...]
+    goes_on: bool
+
+
+def legs(plan: Plan, sweep: Sweep, staged: bool) -> list[Leg]:
+    """How a sweep's rows are collected: stage by stage, as far down as it needs."""
+    if not staged or len(plan.stages) == 1:
+        return [Leg(None, sweep, False)]
+    mine = [tuple(piece for piece in sweep if piece.tap in stage.taps) for stage in plan.stages]
+    last = max(k for k, some in enumerate(mine) if some)
+    return [Leg(k, mine[k], k < last) for k in range(last + 1)]
 
 
 def pieces(plan: Plan, most_columns: int) -> list[Piece]:
@@ -100,13 +122,15 @@ def _patches(plan: Plan, leaves: list[Array]) -> list[Array]:
 def _narrow_factor(X: Float[np.ndarray, "p 1 d"]) -> Float[np.ndarray, "p 1 p"]:
     """A square root of the Gram matrix, in float64, rounded to the patches' precision.
 
-    By Cholesky with pivots, which takes singular matrices (and is 20 times faster than an
-    eigenproblem): what it leaves out is below rounding.
+    By Cholesky, with pivots if the matrix is singular (both are far faster than an
+    eigenproblem): what they leave out is below rounding.
     """
     gram = np.zeros((len(X), len(X)))
     for start in range(0, X.shape[2], GRAM_COLUMNS):
         block = X[:, 0, start : start + GRAM_COLUMNS].astype(np.float64)
         gram += block @ block.T
+    with contextlib.suppress(np.linalg.LinAlgError):
+        return np.linalg.cholesky(gram).astype(X.dtype)[:, None]
     triangle, pivots, rank, _ = dpstrf(gram.T, lower=1)
     root = np.zeros(triangle.shape, X.dtype)
     root[pivots - 1, :rank] = np.tril(triangle)[:, :rank]
@@ -124,30 +148,65 @@ def windows(plan: Plan) -> Windows:
     ]
 
 
-def jacobian_rows(plan: Plan, sweep: Sweep, rates: tuple[float, ...]) -> Callable[..., Any]:
-    """A jitted function ``(leaves, factors, windows, outputs) -> rows``, see `_rows`."""
+def jacobian_rows(plan: Plan, leg: Leg, rates: tuple[float, ...]) -> Callable[..., Any]:
+    """A jitted function ``(leaves, factors, windows, outputs, kept) -> rows, kept``: `_rows`."""
     return functools.partial(
-        plan.compiled("rows", _rows, static_argnames=("sweep", "rates")), sweep, rates
+        plan.compiled("rows", _rows, static_argnames=("leg", "rates")), leg, rates
     )
 
 
 def _rows(
     plan: Plan,
-    sweep: Sweep,
+    leg: Leg,
     rates: tuple[float, ...],
     leaves: list[Array],
     factors: list[Array],
     windows: Windows,
     outputs: Int[Array, "m s"],
-) -> list[Array]:
+    kept: Float[Array, "n w g c"] | None,
+) -> tuple[list[Array], Float[Array, "ms w2 g2 c2"] | None]:
     """Rows of the outputs of ``m`` backward passes, ``(m * s, columns)`` a piece.
 
     ``outputs`` holds positions in the image's real embedding, -1 for padding, whose rows
-    are to be thrown away.
+    are to be thrown away.  ``kept``: windows of the signals at the tap where the stage
+    begins, of all outputs; None at the image.  Those at its frontier are returned, None
+    where there is none.
     """
-    space = plan.space
-    used = sorted({piece.tap for piece in sweep if piece.tap is not None})
-    plain = [piece.leaf for piece in sweep if piece.tap is None]
+    stage = plan.stages[leg.stage] if leg.stage is not None else plan.whole
+    used = sorted({piece.tap for piece in leg.pieces if piece.tap is not None})
+    frontier = stage.frontier if leg.goes_on else None
+    used += [frontier] if frontier is not None and frontier not in used else []
+    plain = [piece.leaf for piece in leg.pieces if piece.tap is None]
+    forward = _forward(plan, stage, used, plain, leaves)
+    zeros = [jnp.zeros(plan.taps[k].shape, _dtype(plan, plan.taps[k], leaves)) for k in used]
+    _, pullback = jax.vjp(forward, zeros, [leaves[k] for k in plain])
+    seeds = _seeds(plan, stage, windows, outputs, kept)
+    signals, plain_rows = jax.vmap(pullback)(seeds)
+    pixels = outputs % plan.space.size
+
+    def signal(k: int) -> Array:
+        return jax.vmap(plan.taps[k].signals)(signals[used.index(k)])
+
+    rows = []
+    for piece in leg.pieces:
+        if piece.tap is None:
+            row = plain_rows[plain.index(piece.leaf)]
+            rows.append(row * jnp.asarray(math.sqrt(rates[piece.leaf]), row.dtype))
+        else:
+            tap, B = plan.taps[piece.tap], signal(piece.tap)[..., slice(*piece.channels)]
+            rows.append(_contract(tap, B, factors[piece.tap], windows[piece.tap], pixels))
+    rows = [row.reshape(outputs.size, -1) for row in rows]
+    if frontier is None:
+        return rows, None
+    seen = _seen(signal(frontier), windows[frontier], pixels)
+    return rows, seen.reshape(outputs.size, *seen.shape[2:])
+
+
+def _forward(
+    plan: Plan, stage: Stage, used: list[int], plain: list[int], leaves: list[Array]
+) -> Callable[[list[Array], list[Array]], Array]:
+    """What the stage starts from, as a function of what is added at taps, and plain leaves."""
+    start = None if stage.start is None else plan.taps[stage.start].equation
 
     def forward(deltas: list[Array], trained: list[Array]) -> Array:
         arguments = list(leaves)
@@ -158,31 +217,38 @@ def _rows(
             at.setdefault(plan.taps[k].equation, []).append(delta)
         for delta in at.get(-1, []):
             arguments[-1] = arguments[-1] + delta
+        started: list[Array] = []
 
         def hook(index: int, equation: Any, inputs: list[Any], outs: list[Any]) -> list[Any]:
+            if index == start:
+                started.append(outs[0])
             for delta in at.get(index, []):
                 outs = [outs[0] + delta]
             return outs
 
-        return space.embed(evaluate(plan.closed, arguments, hook)[0])
+        (image,) = evaluate(plan.closed, arguments, hook)
+        return started[0] if started else plan.space.embed(image)
 
-    zeros = [jnp.zeros(plan.taps[k].shape, _dtype(plan, plan.taps[k], leaves)) for k in used]
-    _, pullback = jax.vjp(forward, zeros, [leaves[k] for k in plain])
-    passes = jnp.arange(outputs.shape[0])[:, None]
-    seeds = jnp.zeros((outputs.shape[0], space.real_size), plan.real_dtype)
-    seeds = seeds.at[passes, outputs].add((outputs >= 0).astype(plan.real_dtype))
-    signals, plain_rows = jax.vmap(pullback)(seeds)
-    rows = []
-    for piece in sweep:
-        if piece.tap is None:
-            row = plain_rows[plain.index(piece.leaf)]
-            rows.append(row * jnp.asarray(math.sqrt(rates[piece.leaf]), row.dtype))
-        else:
-            tap, B = plan.taps[piece.tap], signals[used.index(piece.tap)]
-            B = jax.vmap(tap.signals)(B)[..., slice(*piece.channels)]
-            pixels = outputs % space.size
-            rows.append(_contract(tap, B, factors[piece.tap], windows[piece.tap], pixels))
-    return [row.reshape(outputs.size, -1) for row in rows]
+    return forward
+
+
+def _seeds(
+    plan: Plan, stage: Stage, windows: Windows, outputs: Array, kept: Array | None
+) -> Float[Array, "m ..."]:
+    """What the backward passes begin with: ones at their outputs, or the windows kept."""
+    real = outputs >= 0
+    if stage.start is None or kept is None:
+        passes = jnp.arange(outputs.shape[0])[:, None]
+        seeds = jnp.zeros((outputs.shape[0], plan.space.real_size), plan.real_dtype)
+        return seeds.at[passes, outputs].add(real.astype(plan.real_dtype))
+    tap, window = plan.taps[stage.start], windows[stage.start]
+    assert window is not None
+    index = window[0][outputs % plan.space.size]
+    values = kept[outputs] * real[..., None, None, None].astype(kept.dtype)
+    shape = (outputs.shape[0], tap.pixels, tap.groups, tap.channels)
+    passes = jnp.arange(outputs.shape[0])[:, None, None]
+    seeds = jnp.zeros(shape, kept.dtype).at[passes, index].add(values)
+    return jax.vmap(tap.output)(seeds)
 
 
 def _dtype(plan: Plan, tap: Tap, leaves: list[Array]) -> Any:
@@ -199,9 +265,14 @@ def _contract(
         return _restrict(B, R, window, pixels)
     if window is None:
         return jnp.einsum("mpgc,pgr->mgcr", B, R)
+    return jnp.einsum("mswgc,mswgr->msgcr", _seen(B, window, pixels), R[window[0][pixels]])
+
+
+def _seen(B: Array, window: tuple[Array, Array] | None, pixels: Array) -> Array:
+    """The signal in each output's window: (m, p, g, c) -> (m, s, w, g, c)."""
+    assert window is not None
     index, mask = (array[pixels] for array in window)
-    signal = jax.vmap(lambda b, i: b[i])(B, index) * mask[..., None, None].astype(B.dtype)
-    return jnp.einsum("mswgc,mswgr->msgcr", signal, R[index])
+    return jax.vmap(lambda b, i: b[i])(B, index) * mask[..., None, None].astype(B.dtype)
 
 
 def _restrict(B: Array, R: Array, window: tuple[Array, Array] | None, pixels: Array) -> Array:

@@ -68,16 +68,27 @@ def locality(closed: ClosedJaxpr, taps: tuple[Tap, ...], shape: tuple[int, ...])
     ``shape``: of the image.  Time: one small compilation.
     """
     supports = axis_supports(closed, taps, shape)
-    colours = [_colouring([tap[axis] for tap in supports]) for axis in range(len(shape))]
+    local = tuple(None if all(axis.all() for axis in tap) else tap for tap in supports)
+    return Locality(shared_passes(list(local), shape), local)
+
+
+def shared_passes(supports: list[list[np.ndarray] | None], shape: tuple[int, ...]) -> np.ndarray:
+    """Groups of output pixels that have no pixel of these taps in common, (groups, members).
+
+    ``supports`` as in `Locality`; groups are padded with -1.
+    """
     pixels = np.arange(math.prod(shape)).reshape(shape)
+    known = [tap for tap in supports if tap is not None]
+    if len(known) < len(supports):
+        return pixels.reshape(-1, 1)
+    colours = [_colouring([tap[axis] for tap in known]) for axis in range(len(shape))]
     groups = [
         pixels[np.ix_(*(np.flatnonzero(c == k) for c, k in zip(colours, ks, strict=True)))]
         for ks in itertools.product(*(range(c.max() + 1) for c in colours))
     ]
     largest = max(group.size for group in groups)
     padded = [np.pad(g.ravel(), (0, largest - g.size), constant_values=-1) for g in groups]
-    local = tuple(None if all(axis.all() for axis in tap) else tap for tap in supports)
-    return Locality(np.stack(padded), local)
+    return np.stack(padded)
 
 
 def no_locality(taps: tuple[Tap, ...], shape: tuple[int, ...]) -> Locality:

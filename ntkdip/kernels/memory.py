@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import psutil
 
 from ntkdip.kernels.flat import shape_of
 from ntkdip.kernels.gram import COLUMNS_PER_CONTRACTION
 from ntkdip.kernels.jacobian import Sweep, pieces, sweeps
 from ntkdip.kernels.plan import Plan
+from ntkdip.kernels.stages import Stage
 from ntkdip.spaces import Space
 
 CHUNK_BYTES = 64 * 2**20
@@ -30,12 +32,13 @@ class Budget(NamedTuple):
     """How a dense kernel is computed within a limit.
 
     ``sweeps``: what each round of backward passes collects; ``chunk``: passes at once;
-    ``bytes``: the peak, estimated.
+    ``bytes``: the peak, estimated; ``staged``: whether the passes run in stages.
     """
 
     sweeps: list[Sweep]
     chunk: int
     bytes: int
+    staged: bool
 
 
 def allowed_bytes(memory_limit: int | None, devices: Sequence[jax.Device] = ()) -> int:
@@ -45,9 +48,12 @@ def allowed_bytes(memory_limit: int | None, devices: Sequence[jax.Device] = ()) 
     Raises `ValueError` if the limit is no positive number of bytes.
     """
     if memory_limit is None:
-        statistics = [device.memory_stats() for device in devices]
+        # Only a process's own devices tell; the others are taken to be like them.
+        own = [d for d in devices if d.process_index == jax.process_index()]
+        statistics = [device.memory_stats() for device in own]
         free = [s["bytes_limit"] - s["bytes_in_use"] for s in statistics if s]
-        return int(DEFAULT_SHARE * min(available_bytes(), sum(free) if free else math.inf))
+        on_devices = sum(free) * len(devices) / len(own) if free else math.inf
+        return int(DEFAULT_SHARE * min(available_bytes(), on_devices))
     if memory_limit <= 0:
         raise ValueError(f"memory_limit is a positive number of bytes; got {memory_limit}")
     return int(memory_limit)
@@ -87,7 +93,9 @@ def budget(plan: Plan, name: str, limit: int) -> Budget:
     most = max(1, (limit - dense_bytes(plan, chunk, 0)) // (plan.itemsize * n))
     rounds = sweeps(plan, most)
     widest = max(sum(piece.columns for piece in sweep) for sweep in rounds)
-    return Budget(rounds, chunk, dense_bytes(plan, chunk, widest))
+    peak = dense_bytes(plan, chunk, widest)
+    staged = peak + kept_bytes(plan) <= limit
+    return Budget(rounds, chunk, peak + kept_bytes(plan) * staged, staged)
 
 
 def gibibytes(size: float) -> str:
@@ -95,13 +103,18 @@ def gibibytes(size: float) -> str:
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
 
 
-def pass_bytes(plan: Plan) -> int:
-    """Bytes of one backward pass: signals, what is gathered from them, and its rows."""
-    members = plan.locality.groups.shape[1]
+def pass_bytes(plan: Plan, stage: Stage | None = None, members: int | None = None) -> int:
+    """Bytes of one backward pass: signals, what is gathered from them, and its rows.
+
+    Of one that reaches every tap, or of a stage; ``members``: outputs that share it.
+    """
+    stage = stage or plan.whole
+    members = members or stage.groups.shape[1]
     entries = 3 * max(
         (math.prod(shape_of(v)) for e in plan.closed.jaxpr.eqns for v in e.outvars), default=0
     )
-    for tap, width in zip(plan.taps, plan.locality.widths, strict=True):
+    for k in stage.taps:
+        tap, width = plan.taps[k], plan.locality.widths[k]
         entries += 3 * tap.pixels * tap.groups * tap.channels
         gathered = 0
         if width is not None and tap.kind != "input":
@@ -109,6 +122,47 @@ def pass_bytes(plan: Plan) -> int:
         entries += members * (gathered + tap.columns)
     entries += sum(plan.leaf_sizes[k] for k in plan.plain)
     return plan.itemsize * max(entries, 1)
+
+
+def kept_bytes(plan: Plan) -> int:
+    """Windows of every output's signal that are kept from one stage to the next, twice."""
+    widest = 0
+    for stage in plan.stages:
+        if stage.frontier is not None:
+            tap, width = plan.taps[stage.frontier], plan.locality.widths[stage.frontier] or 0
+            widest = max(widest, width * tap.groups * tap.channels)
+    return 3 * plan.itemsize * plan.space.real_size * widest
+
+
+def fitting_passes(plan: Plan, stage: Stage, spare: int) -> np.ndarray:
+    """Passes of a stage in chunks that take ``spare`` bytes, (chunks, passes, members).
+
+    A pass with too many members is taken apart.
+    """
+    passes = plan.outputs(stage.groups)
+    while passes.shape[1] > 1 and pass_bytes(plan, stage, passes.shape[1]) > spare:
+        passes = split_passes(passes, 2 * len(passes))
+    return in_chunks(passes, max(1, spare // pass_bytes(plan, stage, passes.shape[1])))
+
+
+def split_passes(passes: np.ndarray, least: int) -> np.ndarray:
+    """At least ``least`` passes, by taking groups apart: padding costs as much as real rows."""
+    parts = min(-(-least // len(passes)), passes.shape[1])
+    width = -(-passes.shape[1] // parts)
+    padding = ((0, 0), (0, parts * width - passes.shape[1]))
+    return np.pad(passes, padding, constant_values=-1).reshape(-1, width)
+
+
+def in_chunks(passes: np.ndarray, most: int, multiple: int = 1) -> np.ndarray:
+    """Chunks of equal size, (chunks, passes, members), of about ``most`` passes or fewer.
+
+    Sizes are multiples of ``multiple``; the last chunk is padded with -1.
+    """
+    count = -(-len(passes) // most)
+    chunk = -(-len(passes) // (count * multiple)) * multiple
+    padding = ((0, count * chunk - len(passes)), (0, 0))
+    padded = np.pad(passes, padding, constant_values=-1)
+    return padded.reshape(count, chunk, -1).astype(np.int32)
 
 
 def chunk_passes(plan: Plan, spare: int) -> int:

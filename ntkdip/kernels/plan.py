@@ -17,6 +17,7 @@ from jax.extend.core import ClosedJaxpr
 from ntkdip.kernels.flat import flatten
 from ntkdip.kernels.functional import Functional
 from ntkdip.kernels.locality import Locality, locality, no_locality
+from ntkdip.kernels.stages import Stage, make_stages, single_stage
 from ntkdip.kernels.taps import Tap, find_taps, input_tap
 from ntkdip.spaces import Space
 
@@ -32,6 +33,7 @@ class Plan:
     ``closed``: its flat jaxpr, from leaves (parameters, then input) to the image.
     ``taps``: parameters whose Jacobian has a known structure.
     ``plain``: leaves that get plain backward passes.
+    ``stages``: legs of the backward passes; one where there are plain leaves.
     """
 
     closed: ClosedJaxpr
@@ -39,6 +41,7 @@ class Plan:
     taps: tuple[Tap, ...]
     plain: tuple[int, ...]
     locality: Locality
+    stages: tuple[Stage, ...]
     leaf_sizes: tuple[int, ...]
     _jitted: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
 
@@ -62,10 +65,18 @@ class Plan:
         return int(self.real_dtype.itemsize)
 
     @property
+    def whole(self) -> Stage:
+        """The single stage that reaches every tap."""
+        return single_stage(self.taps, self.locality)
+
+    @property
     def passes(self) -> np.ndarray:
-        """Outputs of every backward pass: groups of pixels, once a channel; -1 is padding."""
+        """Outputs of every backward pass that reaches all taps; -1 is padding."""
+        return self.outputs(self.locality.groups)
+
+    def outputs(self, groups: np.ndarray) -> np.ndarray:
+        """Groups of pixels as groups of outputs: once, or once a part of a complex image."""
         offsets = [0, self.space.size] if self.space.is_complex else [0]
-        groups = self.locality.groups
         return np.concatenate([np.where(groups >= 0, groups + k, -1) for k in offsets])
 
     @property
@@ -114,5 +125,6 @@ def _plan(
         plan = no_locality(taps, space.shape)
     else:
         plan = locality(closed, taps, space.shape)
+    stages = (single_stage(taps, plan),) if plain else make_stages(closed, taps, plan, space.shape)
     sizes = tuple(math.prod(leaf.shape) for leaf in leaves)
-    return Plan(closed, space, taps, plain, plan, sizes)
+    return Plan(closed, space, taps, plain, plan, stages, sizes)

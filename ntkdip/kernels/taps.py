@@ -79,6 +79,12 @@ class Tap:
         axes = (*self.pixel_axes, *self.group_axes, *self.channel_axes)
         return B.transpose(axes).reshape(self.pixels, self.groups, self.channels)
 
+    def output(self, signals: Float[Array, "p g c"]) -> Float[Array, "..."]:
+        """Inverse of `signals`: an array like the equation's output."""
+        axes = (*self.pixel_axes, *self.group_axes, *self.channel_axes)
+        ordered = signals.reshape([self.shape[a] for a in axes])
+        return ordered.transpose([axes.index(a) for a in range(len(axes))])
+
     def patches(
         self, equation: JaxprEqn | None, inputs: list[Any], dtype: Any
     ) -> Float[Array, "p g d"]:

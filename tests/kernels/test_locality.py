@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -88,3 +90,14 @@ def test_local_modules_share_passes_and_global_ones_do_not() -> None:
     shared = make_plan(functional(*local)).locality.groups.shape[0]
     assert shared < 24 * 16 / 6
     assert make_plan(functional(*attention)).locality.groups.shape == (9, 1)
+
+
+@pytest.mark.parametrize("upsampling", ["half_pixel", "circular"])
+def test_upsampling_shares_passes_in_any_convention(upsampling: Any) -> None:
+    """Two doublings: an output depends on at most 3 of 16 pixels at the bottom."""
+    net = networks.deep_decoder(
+        4, 2, complex_image=False, normalisation=False, upsampling=upsampling
+    )
+    z = networks.decoder_input(net, (64,), 3, key=KEY)
+    plan = make_plan(functional(net, net.init(z, key=KEY), z))
+    assert len(plan.passes) <= 4 * 3

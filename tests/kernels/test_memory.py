@@ -87,10 +87,12 @@ def test_a_control_group_limits_what_is_available(tmp_path, monkeypatch) -> None
 
 
 def test_memory_of_accelerators_counts_where_they_have_their_own() -> None:
-    accelerator = Mock(spec=jax.Device)
+    accelerator = Mock(spec=jax.Device, process_index=0)
+    elsewhere = Mock(spec=jax.Device, process_index=1)
     accelerator.memory_stats.return_value = {"bytes_limit": 3000, "bytes_in_use": 1000}
     two = [accelerator, accelerator]
     assert memory.allowed_bytes(None, two) == int(0.8 * 4000)
+    assert memory.allowed_bytes(None, [*two, elsewhere, elsewhere]) == int(0.8 * 8000)
     assert memory.allowed_bytes(7000, two) == 7000
     assert memory.allowed_bytes(None, jax.devices("cpu")) > 2**20
 
