@@ -143,8 +143,7 @@ def _collect(
     found: dict[Piece, gram.Rows],
 ) -> jax.Array | None:
     """One leg of a sweep: its rows go into ``found``, its frontier's windows are returned."""
-    stage = plan.whole if leg.stage is None else plan.stages[leg.stage]
-    passes = fitting_passes(plan, stage, limits.chunk * pass_bytes(plan))
+    passes = fitting_passes(plan, plan.stage(leg.stage), limits.chunk * pass_bytes(plan))
     rows = jacobian_rows(plan, leg, net.all_rates)
     seen: np.ndarray | None = None
     for outputs in track(passes, f"{net.name}: Jacobian"):

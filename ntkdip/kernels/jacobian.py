@@ -172,7 +172,7 @@ def _rows(
     begins, of all outputs; None at the image.  Those at its frontier are returned, None
     where there is none.
     """
-    stage = plan.stages[leg.stage] if leg.stage is not None else plan.whole
+    stage = plan.stage(leg.stage)
     used = sorted({piece.tap for piece in leg.pieces if piece.tap is not None})
     frontier = stage.frontier if leg.goes_on else None
     used += [frontier] if frontier is not None and frontier not in used else []

@@ -125,7 +125,7 @@ def pass_bytes(plan: Plan, stage: Stage | None = None, members: int | None = Non
 
 
 def kept_bytes(plan: Plan) -> int:
-    """Windows of every output's signal that are kept from one stage to the next, twice."""
+    """Windows of every output's signal, kept from one stage to the next: both, and a copy."""
     widest = 0
     for stage in plan.stages:
         if stage.frontier is not None:

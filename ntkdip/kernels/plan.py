@@ -69,6 +69,10 @@ class Plan:
         """The single stage that reaches every tap."""
         return single_stage(self.taps, self.locality)
 
+    def stage(self, number: int | None) -> Stage:
+        """One of `stages`; None: `whole`."""
+        return self.whole if number is None else self.stages[number]
+
     @property
     def passes(self) -> np.ndarray:
         """Outputs of every backward pass that reaches all taps; -1 is padding."""

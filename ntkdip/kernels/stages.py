@@ -4,8 +4,9 @@ An output's window is one pixel at the last layer and grows with every layer bel
 near the image many outputs fit into one backward pass, and at the first layer few.  Where
 everything below a layer reaches the image through that layer alone, the passes stop there:
 every output's window of the signal is kept, and the windows are dealt out anew into passes for
-the layers below.  A 3x3 network of depth 4 on 16x16 pixels then needs 16, 36 and 64 passes
-through its three inner convolutions instead of 256 through all.  Ours.
+the layers below.  A Deep Decoder with four doublings and without normalisation at 64x64 pixels
+then needs 16, 100, 484 and 2,116 passes from its largest layer to its smallest instead of
+2,116 through all.  Ours.
 """
 
 from __future__ import annotations
