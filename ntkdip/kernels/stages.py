@@ -104,6 +104,7 @@ def forward_flops(closed: ClosedJaxpr, after: float = -1, until: float = math.in
 
 
 def _worth_it(tap: Tap, width: int | None) -> bool:
+    """Whether windows of a tap are small enough to be dealt out anew: two or more to a pass."""
     return tap.kind == "convolution" and width is not None and 2 * width <= tap.pixels
 
 
