@@ -17,7 +17,7 @@ from benchmarks.cases import EIGENPAIRS, Case
 from benchmarks.plain_networks import Problem
 from ntkdip import kernels, networks
 from ntkdip.networks import layers as describe
-from ntkdip.networks.modules import Rectifier
+from ntkdip.networks.modules import Pointwise
 from ntkdip.spaces import Space
 
 KEY = 0
@@ -33,7 +33,10 @@ class DenseHead(nnx.Module):
         built: list[Any] = []
         for channels in [inputs] + [width] * (depth - 1):
             conv = describe.Conv(width, 3, gain=1.0 if not built else 2.0)
-            built += [networks.Convolution(conv, channels, len(shape), False, rngs), Rectifier()]
+            built += [
+                networks.Convolution(conv, channels, len(shape), False, rngs),
+                Pointwise(describe.ReLU()),
+            ]
         n = math.prod(shape)
         built.append(nnx.Linear(n * width, n, kernel_init=nnx.initializers.he_normal(), rngs=rngs))
         self.layers = nnx.List(built)
@@ -136,8 +139,7 @@ def _description(case: Case, net: Any, z: jax.Array) -> dict[str, Any]:
 def _layer(layer: Any) -> dict[str, Any]:
     """JSON-ready description of one layer of a chain."""
     if isinstance(layer, networks.Convolution):
-        padding = {"SAME": "zero", "CIRCULAR": "circular"}[layer.conv.padding]
-        return {"kind": "conv", "scale": float(layer.scale), "padding": padding}
+        return {"kind": "conv", "scale": float(layer.scale), "padding": layer.layer.padding}
     if isinstance(layer, nnx.Linear):
         return {"kind": "dense"}
     if hasattr(layer, "convention"):

@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from ntkdip.networks import Architecture, to_image
+from ntkdip.networks.modules import Fixed
 from ntkdip.spaces import Space, require_finite
 
 Net = Architecture | nnx.Module | Callable[[Any, Any], Any]
@@ -183,7 +184,10 @@ def _unify(net: Net, params: Any) -> tuple[Callable[[Any, Any], Any], Any, Paths
         fixed: Paths = [None] * len(jax.tree.leaves(rest))
         return _ModuleImage(graph), (trained, rest), _paths(trained) + fixed, type(net).__name__
     if isinstance(net, Architecture):
-        return _ArchitectureImage(net), params, _paths(params), net.name
+        leaves = jax.tree.leaves(params, is_leaf=lambda x: isinstance(x, nnx.Variable))
+        kept = [isinstance(leaf, Fixed) for leaf in leaves]
+        paths = [None if fixed else path for path, fixed in zip(_paths(params), kept, strict=True)]
+        return _ArchitectureImage(net), params, paths, net.name
     return net, params, _paths(params), getattr(net, "__name__", type(net).__name__)
 
 

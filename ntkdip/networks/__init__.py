@@ -1,8 +1,17 @@
 """Architectures and the Flax networks they describe.  Knows nothing of operators."""
 
+from ntkdip.networks import layers
 from ntkdip.networks.architecture import Architecture
 from ntkdip.networks.modules import Convolution, Network, as_input, to_image
-from ntkdip.networks.presets import decoder_input, deep_decoder, input_shape, wide_cnn
+from ntkdip.networks.presets import (
+    autoencoder,
+    decoder_input,
+    deep_decoder,
+    input_shape,
+    single_hidden_layer_cnn,
+    two_layer_generator,
+    wide_cnn,
+)
 from ntkdip.networks.unet import UNet
 
 __all__ = [
@@ -11,9 +20,13 @@ __all__ = [
     "Network",
     "UNet",
     "as_input",
+    "autoencoder",
     "decoder_input",
     "deep_decoder",
     "input_shape",
+    "layers",
+    "single_hidden_layer_cnn",
     "to_image",
+    "two_layer_generator",
     "wide_cnn",
 ]

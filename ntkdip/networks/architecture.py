@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from fractions import Fraction
 from typing import Any, Literal
 
 import jax
@@ -12,7 +13,15 @@ from flax import nnx
 from jaxtyping import Array, Float, Inexact
 
 from ntkdip.networks import modules
-from ntkdip.networks.layers import Conv, Layer, Upsample
+from ntkdip.networks.layers import (
+    AveragePool,
+    Conv,
+    Layer,
+    MaxPool,
+    Residual,
+    Upsample,
+    output_shape,
+)
 from ntkdip.spaces import Space
 
 Parameterisation = Literal["ntk", "standard"]
@@ -22,7 +31,8 @@ Parameterisation = Literal["ntk", "standard"]
 class Architecture:
     """A network as a chain of layers; dimension and input channels come from its input.
 
-    Built by the presets `deep_decoder` and `wide_cnn`.  Frozen and hashable, so it can
+    Built by the presets (`wide_cnn`, `deep_decoder`, ...) or from a chain of
+    `ntkdip.networks.layers`.  Frozen and hashable, so it can
     be a static argument of a jitted function.
 
     Parameters
@@ -51,9 +61,9 @@ class Architecture:
             )
 
     @property
-    def upsampling_factor(self) -> int:
-        """Output pixels per input pixel and axis."""
-        return 2 ** sum(isinstance(layer, Upsample) for layer in self.layers)
+    def upsampling_factor(self) -> Fraction:
+        """Output pixels per input pixel and axis; below 1 for a network that shrinks."""
+        return _factor(self.layers)
 
     @property
     def complex_image(self) -> bool:
@@ -63,12 +73,12 @@ class Architecture:
 
     def image_space(self, z: Float[Any, "*pixels channels"]) -> Space:
         """Space of the images that the network makes of an input like ``z``."""
-        shape = tuple(n * self.upsampling_factor for n in z.shape[:-1])
-        return Space(shape, self.complex_image)
+        return Space(output_shape(self.layers, z.shape[:-1]), self.complex_image)
 
     def module(self, z: Float[Any, "*pixels channels"], *, rngs: nnx.Rngs) -> modules.Network:
         """The finite Flax NNX network for inputs like ``z``, freshly initialised."""
         require_input(z)
+        output_shape(self.layers, z.shape[:-1])
         return modules.Network(
             self.layers,
             ntk=self.parameterisation == "ntk",
@@ -105,8 +115,11 @@ class Architecture:
         return modules.to_image(self.merge(params, z)(z))
 
     def merge(self, params: nnx.State, z: Float[Any, "*pixels channels"]) -> modules.Network:
-        """The Flax module with these parameters, for inputs like ``z``."""
-        return nnx.merge(_graph(self, z.shape), params)
+        """The Flax module with these parameters, for inputs like ``z``.
+
+        No gradient flows into weights that are not trained.
+        """
+        return nnx.merge(_graph(self, z.shape), jax.tree.map(_keep, params, is_leaf=_is_variable))
 
 
 @functools.lru_cache(maxsize=128)
@@ -115,6 +128,29 @@ def _graph(net: Architecture, input_shape: tuple[int, ...]) -> nnx.GraphDef:
     z = jax.ShapeDtypeStruct(input_shape, jnp.float32)
     module = nnx.eval_shape(lambda: net.module(z, rngs=nnx.Rngs(params=jax.random.key(0))))
     return nnx.split(module)[0]
+
+
+def _is_variable(leaf: Any) -> bool:
+    return isinstance(leaf, nnx.Variable)
+
+
+def _keep(leaf: Any) -> Any:
+    return jax.lax.stop_gradient(leaf) if isinstance(leaf, modules.Fixed) else leaf
+
+
+def _factor(chain: tuple[Layer, ...]) -> Fraction:
+    factor = Fraction(1)
+    for layer in chain:
+        match layer:
+            case Conv():
+                factor /= layer.stride
+            case Upsample():
+                factor *= layer.factor
+            case AveragePool() | MaxPool():
+                factor /= layer.size
+            case Residual():
+                factor *= _factor(layer.body)
+    return factor
 
 
 def require_input(z: Any) -> None:

@@ -1,4 +1,4 @@
-"""The two networks of the paper, as descriptions."""
+"""Networks of the field, as descriptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ import jax
 from jaxtyping import Array, Float
 
 from ntkdip.networks.architecture import Architecture, Parameterisation
-from ntkdip.networks.layers import ChannelNorm, Conv, Layer, Padding, ReLU, Upsample, Upsampling
+from ntkdip.networks.layers import (
+    ChannelNorm,
+    Conv,
+    Layer,
+    Padding,
+    ReLU,
+    Upsample,
+    Upsampling,
+    output_shape,
+    require_at_least,
+)
 
 
 def deep_decoder(
@@ -38,7 +48,8 @@ def deep_decoder(
         Channel normalisation after each ReLU.  Switch it off to compare with analytic
         kernels, which have no closed form for it.
     upsampling
-        ``half_pixel`` (as image libraries resize) or ``circular`` (wraps around).
+        ``half_pixel`` (as image libraries resize), ``circular`` (wraps around),
+        ``align_corners`` or ``nearest``: see `layers.Upsample`.
     parameterisation
         ``ntk`` or ``standard``: see `Architecture`.
 
@@ -48,7 +59,7 @@ def deep_decoder(
 
     Source: Heckel and Hand, "Deep Decoder" (ICLR 2019), without its final sigmoid.
     """
-    _require_at_least(1, width=width, blocks=blocks)
+    require_at_least(1, width=width, blocks=blocks)
     chain: list[Layer] = []
     for block in range(blocks):
         gain = 1.0 if block == 0 or normalisation else 2.0
@@ -84,7 +95,7 @@ def wide_cnn(
     complex_image
         Two output channels (real and imaginary part) instead of one.
     padding
-        ``circular`` or ``zero``.
+        ``circular``, ``zero`` or ``reflect``.
     parameterisation
         ``ntk`` or ``standard``: see `Architecture`.
 
@@ -92,13 +103,121 @@ def wide_cnn(
     -------
     Architecture for inputs ``(*pixels, any number of channels)``.
     """
-    _require_at_least(1, width=width, kernel_size=kernel_size)
-    _require_at_least(2, depth=depth)
+    require_at_least(1, width=width, kernel_size=kernel_size)
+    require_at_least(2, depth=depth)
     chain: list[Layer] = [Conv(width, kernel_size, 1.0, padding), ReLU()]
     for _ in range(depth - 2):
         chain += [Conv(width, kernel_size, 2.0, padding), ReLU()]
     chain.append(Conv(2 if complex_image else 1, kernel_size, 2.0, padding))
     return Architecture("WCNN", tuple(chain), parameterisation)
+
+
+def two_layer_generator(
+    width: int = 512, channels: int = 64, *, complex_image: bool = False
+) -> Architecture:
+    """The generator ``ReLU(U C) v``: ``C`` is trained, ``v`` is fixed.
+
+    Its input holds the rows of ``U`` as channels: pixel ``i`` is ``u_i``, so that no input
+    needs a network of its own: ``z = U.reshape(*pixels, channels)``.  The kernel tends to
+    ``Sigma(U)_ij = (1 - arccos(rho_ij) / pi) <u_i, u_j> / 2``.
+
+    Parameters
+    ----------
+    width
+        Columns of ``C``, entries N(0, 1); ``v`` has entries N(0, 1) / sqrt(width), where the
+        paper takes signs: the kernel's limit is the same.
+    channels
+        Columns of ``U``: channels of the input.
+    complex_image
+        Two output channels, with a ``v`` each, instead of one.
+
+    Returns
+    -------
+    Architecture for inputs ``(*pixels, channels)``.
+
+    Source: Heckel and Soltanolkotabi, "Compressive sensing with un-trained neural networks"
+    (ICML 2020).
+    """
+    require_at_least(1, width=width, channels=channels)
+    # The NTK parameterisation divides by the channels of the input; the gain undoes that.
+    chain = (Conv(width, gain=float(channels)), ReLU(), Conv(1 + complex_image, trained=False))
+    return Architecture("two-layer generator", chain)
+
+
+def single_hidden_layer_cnn(
+    width: int = 512,
+    kernel_size: int = 11,
+    *,
+    complex_image: bool = True,
+    padding: Padding = "circular",
+    parameterisation: Parameterisation = "ntk",
+) -> Architecture:
+    """One hidden layer: a convolution, ReLU, and a 1x1 convolution to the image.
+
+    With the image itself as input, its NTK is a non-local filter over patches of
+    ``kernel_size`` pixels a side.
+
+    Parameters
+    ----------
+    width
+        Channels of the hidden layer.
+    kernel_size
+        Size of the patches.
+    complex_image, padding, parameterisation
+        As for `wide_cnn`.
+
+    Returns
+    -------
+    Architecture for inputs ``(*pixels, any number of channels)``.
+
+    Source: Tachella, Tang and Davies, "The neural tangent link between CNN denoisers and
+    non-local filters" (CVPR 2021).
+    """
+    require_at_least(1, width=width, kernel_size=kernel_size)
+    chain = (
+        Conv(width, kernel_size, 1.0, padding), ReLU(), Conv(1 + complex_image, gain=2.0)
+    )  # fmt: skip
+    return Architecture("single-hidden-layer CNN", chain, parameterisation)
+
+
+def autoencoder(
+    width: int = 64,
+    levels: int = 2,
+    kernel_size: int = 3,
+    *,
+    complex_image: bool = True,
+    padding: Padding = "circular",
+    upsampling: Upsampling = "circular",
+    parameterisation: Parameterisation = "ntk",
+) -> Architecture:
+    """Autoencoder without skips: ``levels`` strided convolutions down, as many upsamplings up.
+
+    Parameters
+    ----------
+    width
+        Channels of every level.
+    levels
+        Number of halvings.
+    kernel_size
+        Size of every convolution but the last, which is 1x1.
+    upsampling
+        As for `deep_decoder`.
+    complex_image, padding, parameterisation
+        As for `wide_cnn`.
+
+    Returns
+    -------
+    Architecture for inputs ``(*pixels, any number of channels)``, whose sides must be
+    multiples of ``2**levels`` to come back as they were.
+    """
+    require_at_least(1, width=width, levels=levels, kernel_size=kernel_size)
+    chain: list[Layer] = []
+    for level in range(levels):
+        chain += [Conv(width, kernel_size, 2.0 if level else 1.0, padding, stride=2), ReLU()]
+    for _ in range(levels):
+        chain += [Upsample(upsampling), Conv(width, kernel_size, 2.0, padding), ReLU()]
+    chain.append(Conv(2 if complex_image else 1, gain=2.0))
+    return Architecture("autoencoder", tuple(chain), parameterisation)
 
 
 def decoder_input(
@@ -140,19 +259,14 @@ def input_shape(net: Architecture, shape: tuple[int, ...]) -> tuple[int, ...]:
     Raises
     ------
     ValueError
-        If a side of the image is no multiple of the upsampling factor.
+        If there are none, because a side is no multiple of the upsampling factor.
     """
     factor = net.upsampling_factor
-    if any(n % factor for n in shape):
+    found = tuple(n // factor for n in shape)
+    if output_shape(net.layers, found) != tuple(shape):
         nearest = " x ".join(str(max(round(n / factor), 1) * factor) for n in shape)
         raise ValueError(
             f"image shape {tuple(shape)} is no multiple of {factor}, the upsampling of "
             f"{net.name}; use {nearest}, or fewer blocks"
         )
-    return tuple(n // factor for n in shape)
-
-
-def _require_at_least(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}; got {value}")
+    return found

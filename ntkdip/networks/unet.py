@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ntkdip.networks.layers import ChannelNorm, Padding, Upsample
-from ntkdip.networks.modules import ChannelNormalisation, Rectifier, Upsampling
+from ntkdip.networks.layers import AveragePool, ChannelNorm, Padding, ReLU, Upsample
+from ntkdip.networks.modules import ChannelNormalisation, Pointwise, Pooling, Upsampling
 
 Downsampling = Literal["average", "strided"]
 
@@ -35,27 +35,17 @@ class ConvolutionBlock(nnx.Module):
             in_channels,
             channels,
             kernel_size=(3,) * spatial_dims,
-            padding={"zero": "SAME", "circular": "CIRCULAR"}[padding],
+            padding={"zero": "SAME", "circular": "CIRCULAR", "reflect": "REFLECT"}[padding],
             use_bias=not normalisation,
             kernel_init=nnx.initializers.he_normal(),
             rngs=rngs,
         )
         self.norm = ChannelNormalisation(ChannelNorm(), channels) if normalisation else None
-        self.relu = Rectifier()
+        self.relu = Pointwise(ReLU())
 
     def __call__(self, x: Float[Array, "*pixels cin"]) -> Float[Array, "*pixels cout"]:
         y = self.conv(x)
         return self.relu(y if self.norm is None else self.norm(y))
-
-
-class AveragePool(nnx.Module):
-    """Mean over blocks of 2 pixels an axis."""
-
-    def __call__(self, x: Float[Array, "*pixels c"]) -> Float[Array, "*halved c"]:
-        for axis in range(x.ndim - 1):
-            pairs = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
-            x = pairs.mean(axis + 1)
-        return x
 
 
 class UNet(nnx.Module):
@@ -83,7 +73,7 @@ class UNet(nnx.Module):
         ``average``: mean over 2 pixels an axis.  ``strided``: a 2x2 convolution with
         bias and stride 2.
     padding
-        ``zero`` or ``circular``, of the 3x3 convolutions.
+        ``zero``, ``circular`` or ``reflect``, of the 3x3 convolutions.
     rngs
         Source of the parameters (stream ``params``); the same key draws the same.
 
@@ -136,7 +126,7 @@ class UNet(nnx.Module):
 
         def halve(width: int) -> nnx.Module:
             if downsampling == "average":
-                return AveragePool()
+                return Pooling(AveragePool(2))
             size = (2,) * spatial_dims
             return nnx.Conv(width, width, kernel_size=size, strides=size, rngs=rngs)
 
