@@ -1,5 +1,8 @@
 """Kernels ``W``: neural tangent kernels of image networks.  Knows nothing of operators."""
 
+from ntkdip.kernels.analytic import analytic
+from ntkdip.kernels.both_parts import BothParts
+from ntkdip.kernels.closed_form import NoClosedFormError, require_closed_form
 from ntkdip.kernels.compare import alignment, drift, estimated_drift
 from ntkdip.kernels.dense import DenseKernel, Kernel
 from ntkdip.kernels.empirical import empirical
@@ -9,9 +12,11 @@ from ntkdip.kernels.memory import require_memory
 from ntkdip.kernels.partial import ConvergenceWarning, Eigenpairs, leading_eigenpairs
 from ntkdip.kernels.plan import StructureWarning
 from ntkdip.kernels.probing import Estimate, Products
+from ntkdip.kernels.recursion import PixelKernels, pixel_kernels
 from ntkdip.kernels.storage import StoredKernel, load, save
 
 __all__ = [
+    "BothParts",
     "ConvergenceWarning",
     "CostEstimate",
     "DenseKernel",
@@ -19,11 +24,14 @@ __all__ = [
     "Estimate",
     "Kernel",
     "MatrixFreeKernel",
+    "NoClosedFormError",
+    "PixelKernels",
     "Products",
     "Route",
     "StoredKernel",
     "StructureWarning",
     "alignment",
+    "analytic",
     "drift",
     "empirical",
     "estimate",
@@ -31,6 +39,8 @@ __all__ = [
     "leading_eigenpairs",
     "load",
     "matrix_free",
+    "pixel_kernels",
+    "require_closed_form",
     "require_memory",
     "save",
 ]
