@@ -14,7 +14,7 @@ import functools
 import itertools
 import operator
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -135,7 +135,6 @@ def whole_source(K: np.ndarray, T: np.ndarray | None) -> Source:
     return pairs
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def _variances(program: Program, K: Array, T: Array | None) -> list[Array]:
     """Variance ``(h, w)`` of every pixel wherever the chain asks for it, in its order."""
     walk = _Walk(jnp.zeros(1, jnp.int32), None, [])
@@ -143,7 +142,6 @@ def _variances(program: Program, K: Array, T: Array | None) -> list[Array]:
     return walk.found
 
 
-@functools.partial(jax.jit, static_argnums=0)
 def _run(
     program: Program, K: Array, T: Array | None, offsets: Int[Array, " B"], variances: list[Array]
 ) -> Float[Array, "B h w w"]:
@@ -167,36 +165,78 @@ class _Walk:
         if self.known is None:
             # The one offset is 0: pixels meet themselves.
             self.found.append(jnp.diagonal(K[0], axis1=1, axis2=2))
-            d = self.found[-1]
-        else:
-            d = next(self.known)
-        h = d.shape[0]
-        others = d[(jnp.arange(h)[None] + self.offsets[:, None]) % h]
-        return d[None, :, :, None], others[:, :, None, :]
+        d = self.found[-1] if self.known is None else next(self.known)
+        return _both_sides(d, self.offsets)
+
+
+@jax.jit
+def _both_sides(d: Float[Array, "h w"], offsets: Int[Array, " B"]) -> tuple[Array, Array]:
+    return d[None, :, :, None], d[_others(d.shape[0], offsets)][:, :, None, :]
+
+
+def _others(h: int, offsets: Int[Array, " B"]) -> Int[Array, "B h"]:
+    """Row ``y + dy mod h`` for every offset and row."""
+    return (jnp.arange(h)[None] + offsets[:, None]) % h
 
 
 class _Diagonals(State):
-    """Arrays ``(B, h, w, w)``: pixels ``(y, x)`` and ``(y + dy mod h, x')`` for ``B`` offsets."""
+    """Arrays ``(B, h, w, w)``: pixels ``(y, x)`` and ``(y + dy mod h, x')`` for ``B`` offsets.
+
+    One compiled program a kind of layer, used wherever the chain has it: a program of the
+    whole chain takes seconds to compile, and XLA fuses across layers in ways that do work
+    anew for every use of an entry.
+    """
 
     walk: _Walk
 
+    def convolved(self, layer: layers.Conv, weights: float, biases: float) -> Self:
+        factors = (layer.gain, layer.bias_variance, weights, biases)
+        scalars = [jnp.asarray(f, self.K.dtype) for f in factors]
+        form = layer.kernel_size, layer.padding == "zero", self.axes, layer.trained
+        K, T = _convolve(form, self.K, self.T, self.walk.offsets, scalars)
+        return self.replace(K=K, T=T)
+
     def averaged(self, layer: layers.Conv) -> Self:
-        average = functools.partial(_average, layer, self.axes, self.walk.offsets)
-        return self.replace(K=average(self.K), T=None if self.T is None else average(self.T))
+        raise TypeError("averaged and scaled at once: see convolved")
+
+    def scaled(self, gain: float, shift: float) -> Self:
+        raise TypeError("averaged and scaled at once: see convolved")
 
     def resampled(self, layer: layers.Resampling) -> Self:
         raise TypeError(f"{layer} mixes offsets")
 
-    def scaled(self, gain: float, shift: float) -> Self:
-        T = None if self.T is None else gain * self.T
-        return self.replace(K=gain * self.K + shift, T=T)
-
     def pointwise(self, function: Pointwise) -> Self:
-        K, slope = function(self.K, *self.walk.variances(self.K))
-        return self.replace(K=K, T=None if self.T is None else self.T * slope)
+        K, T = _pointwise(function, self.K, self.T, *self.walk.variances(self.K))
+        return self.replace(K=K, T=T)
 
     def plus(self, other: Self) -> Self:
         return self.replace(K=self.K + other.K, T=total(self.T, other.T))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _pointwise(
+    function: Pointwise, K: Array, T: Array | None, d1: Array, d2: Array
+) -> tuple[Array, Array | None]:
+    K, slope = function(K, d1, d2)
+    return K, None if T is None else T * slope
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _convolve(
+    form: tuple[int, bool, int, bool],
+    K: Array,
+    T: Array | None,
+    offsets: Int[Array, " B"],
+    scalars: list[Array],
+) -> tuple[Array, Array | None]:
+    size, zero, axes, trained = form
+    gain, shift, weights, biases = scalars
+    K = _average(size, zero, axes, offsets, K)
+    if T is not None:
+        T = gain * _average(size, zero, axes, offsets, T)
+    if trained:
+        T = total(T, weights * K + biases)
+    return gain * K + shift, T
 
 
 def _start(program: Program, walk: _Walk, K: Array, T: Array | None) -> _Diagonals:
@@ -206,36 +246,48 @@ def _start(program: Program, walk: _Walk, K: Array, T: Array | None) -> _Diagona
     return state
 
 
+materialised = jax.lax.optimization_barrier
+"""Computed once: XLA would fuse it with its uses, and do the work anew for each of them."""
+
+
 def _average(
-    layer: layers.Conv, axes: int, offsets: Int[Array, " B"], K: Float[Array, "B h w w"]
+    size: int, zero: bool, axes: int, offsets: Int[Array, " B"], K: Float[Array, "B h w w"]
 ) -> Float[Array, "B h w w"]:
-    """Mean along the pair diagonal over the kernel's offsets, rows first."""
-    size = layer.kernel_size
+    """Mean along the pair diagonal over the kernel's offsets, rows first.
+
+    Zero padding is wrapping around, times 0 where that left the image: XLA's own padding,
+    fused with an activation, becomes a branch for every entry on CPU, five times slower.
+    """
     if size == 1:
         return K
-    before = layers.same_padding(K.shape[1], size, 1)[0]
-    steps = range(-before, size - before)
-    K = functools.reduce(operator.add, [_rows_moved(layer, K, offsets, step) for step in steps])
-    if axes == 2:
-        # Materialised: fused with what follows, every entry would be padded nine times.
-        pads = [(0, 0), (0, 0), *[layers.same_padding(K.shape[2], size, 1)] * 2]
-        mode = {"zero": "constant", "circular": "wrap"}[layer.padding]
-        padded = jax.lax.optimization_barrier(jnp.pad(K, pads, mode=mode))
-        w = K.shape[2]
-        moved = [padded[:, :, i : i + w, i : i + w] for i in range(size)]
-        K = functools.reduce(operator.add, moved)
-    return jax.lax.optimization_barrier(K / size**axes)
-
-
-def _rows_moved(layer: layers.Conv, K: Array, offsets: Array, step: int) -> Array:
-    """``K`` of the rows ``(y + step, y' + step)``; with zero padding nothing from outside."""
-    if step == 0:
-        return K
-    moved = jnp.roll(K, -step, axis=1)
-    if layer.padding == "circular":
-        return moved
-    h = K.shape[1]
+    _, h, w, _ = K.shape
+    before, after = layers.same_padding(h, size, 1)
+    steps = range(-before, after + 1)
     y = jnp.arange(h)[None]
-    other = (y + offsets[:, None]) % h
-    inside = (y + step >= 0) & (y + step < h) & (other + step >= 0) & (other + step < h)
-    return jnp.where(inside[:, :, None, None], moved, 0)
+    K = _sum(
+        [jnp.roll(K, -step, axis=1) for step in steps],
+        [_inside(y, _others(h, offsets), step, K.dtype)[:, :, None, None] for step in steps],
+        zero,
+    )
+    if axes == 2:
+        pads = [(0, 0), (0, 0), (before, after), (before, after)]
+        padded = materialised(jnp.pad(K, pads, mode="wrap"))
+        x = jnp.arange(w)
+        K = _sum(
+            [padded[:, :, i : i + w, i : i + w] for i in range(size)],
+            [_inside(x[:, None], x[None], step, K.dtype) for step in steps],
+            zero,
+        )
+    return materialised(K / size**axes)
+
+
+def _sum(moved: list[Array], inside: list[Array], zero: bool) -> Array:
+    terms = [m * i for m, i in zip(moved, inside, strict=True)] if zero else moved
+    return functools.reduce(operator.add, terms)
+
+
+def _inside(here: Array, there: Array, step: int, dtype: Any) -> Array:
+    """1 where both pixels of a pair, moved by ``step``, are in the image; else 0."""
+    n = max(here.shape)
+    least, most = jnp.minimum(here, there) + step, jnp.maximum(here, there) + step
+    return materialised(((least >= 0) & (most < n)).astype(dtype))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import dataclasses
 import functools
 import math
 import operator
@@ -141,6 +142,15 @@ class State(abc.ABC):
     def plus(self, other: Self) -> Self:
         """Sum of two uncorrelated branches."""
 
+    def convolved(self, layer: layers.Conv, weights: float, biases: float) -> Self:
+        """After a convolution whose training adds ``weights`` times the averaged covariance,
+        and ``biases``, to the NTK."""
+        averaged = self.averaged(layer)
+        result = averaged.scaled(layer.gain, layer.bias_variance)
+        if not layer.trained:
+            return result
+        return result.replace(T=total(result.T, weights * averaged.K + biases))
+
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
         changed = copy.copy(self)
@@ -230,22 +240,17 @@ def _apply(layer: layers.Layer, state: AnyState) -> AnyState:
         case layers.Upsample() | layers.AveragePool():
             return state.resampled(layer)
         case layers.LayerNorm():
-            return state.pointwise(functools.partial(_normalise, layer))
+            return state.pointwise(Entrywise(layer))
         case layers.Residual():
             return run_chain(layer.body, state).plus(run_chain(layer.shortcut, state))
         case layers.ChannelNorm() | layers.MaxPool():
             raise TypeError(f"{layer} has no closed form")
-    return state.pointwise(functools.partial(dual, layer))
+    return state.pointwise(Entrywise(layer))
 
 
 def _convolved(layer: layers.Conv, state: AnyState) -> AnyState:
-    averaged = state.averaged(layer)
-    result = averaged.scaled(layer.gain, layer.bias_variance)
-    T = result.T
-    if layer.trained:
-        weights, biases = _shares(layer, state)
-        T = total(T, weights * averaged.K + biases)
-    return result.replace(T=T, channels=layer.channels)
+    weights, biases = _shares(layer, state) if layer.trained else (0.0, 0.0)
+    return state.convolved(layer, weights, biases).replace(channels=layer.channels)
 
 
 def _shares(layer: layers.Conv, state: State) -> tuple[float, float]:
@@ -265,10 +270,18 @@ def total(*parts: Array | None) -> Array | None:
     return functools.reduce(operator.add, there) if there else None
 
 
-def _normalise(layer: layers.LayerNorm, K: Array, d1: Array, d2: Array) -> tuple[Array, Array]:
-    """Covariance after a layer normalisation, and the factor of the NTK."""
-    factor = 1 / jnp.sqrt((d1 + layer.epsilon) * (d2 + layer.epsilon))
-    return K * factor, factor
+@dataclasses.dataclass(frozen=True)
+class Entrywise:
+    """``(K, d1, d2) -> (new K, factor of the NTK)`` of a layer, equal for equal layers."""
+
+    layer: layers.Activation | layers.LayerNorm
+
+    def __call__(self, K: Array, d1: Array, d2: Array) -> tuple[Array, Array]:
+        if isinstance(self.layer, layers.LayerNorm):
+            epsilon = self.layer.epsilon
+            factor = 1 / jnp.sqrt((d1 + epsilon) * (d2 + epsilon))
+            return K * factor, factor
+        return dual(self.layer, K, d1, d2)
 
 
 def _average(layer: layers.Conv, K: Array) -> Array:
