@@ -9,6 +9,7 @@ from ntkdip.kernels.empirical import empirical
 from ntkdip.kernels.estimates import CostEstimate, Route, estimate
 from ntkdip.kernels.matrix_free import MatrixFreeKernel, matrix_free
 from ntkdip.kernels.memory import require_memory
+from ntkdip.kernels.monte_carlo import MonteCarloKernel, monte_carlo, monte_carlo_nngp
 from ntkdip.kernels.partial import ConvergenceWarning, Eigenpairs, leading_eigenpairs
 from ntkdip.kernels.plan import StructureWarning
 from ntkdip.kernels.probing import Estimate, Products
@@ -24,6 +25,7 @@ __all__ = [
     "Estimate",
     "Kernel",
     "MatrixFreeKernel",
+    "MonteCarloKernel",
     "NoClosedFormError",
     "PixelKernels",
     "Products",
@@ -39,6 +41,8 @@ __all__ = [
     "leading_eigenpairs",
     "load",
     "matrix_free",
+    "monte_carlo",
+    "monte_carlo_nngp",
     "pixel_kernels",
     "require_closed_form",
     "require_memory",

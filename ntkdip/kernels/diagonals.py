@@ -14,7 +14,7 @@ import functools
 import itertools
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -118,7 +118,7 @@ def input_source(z: Float[Array, "h w c"]) -> Source:
 @jax.jit
 def _input_pairs(z: Float[Array, "h w c"], offsets: Int[Array, " B"]) -> tuple[Array, None]:
     h, _, c = z.shape
-    others = z[(jnp.arange(h)[None] + offsets[:, None]) % h]
+    others = z[_others(h, offsets)]
     K = jnp.einsum("hwc,bhvc->bhwv", z, others, precision="highest") / c
     return K, None
 
@@ -176,7 +176,10 @@ def _both_sides(d: Float[Array, "h w"], offsets: Int[Array, " B"]) -> tuple[Arra
 
 def _others(h: int, offsets: Int[Array, " B"]) -> Int[Array, "B h"]:
     """Row ``y + dy mod h`` for every offset and row."""
-    return (jnp.arange(h)[None] + offsets[:, None]) % h
+    return (jnp.arange(h, dtype=offsets.dtype)[None] + offsets[:, None]) % h
+
+
+AnyDiagonals = TypeVar("AnyDiagonals", bound="_Diagonals")
 
 
 class _Diagonals(State):
@@ -189,27 +192,27 @@ class _Diagonals(State):
 
     walk: _Walk
 
-    def convolved(self, layer: layers.Conv, weights: float, biases: float) -> Self:
+    def convolved(self: AnyDiagonals, layer: layers.Conv, weights: float, biases: float) -> AnyDiagonals:
         factors = (layer.gain, layer.bias_variance, weights, biases)
         scalars = [jnp.asarray(f, self.K.dtype) for f in factors]
         form = layer.kernel_size, layer.padding == "zero", self.axes, layer.trained
         K, T = _convolve(form, self.K, self.T, self.walk.offsets, scalars)
         return self.replace(K=K, T=T)
 
-    def averaged(self, layer: layers.Conv) -> Self:
+    def averaged(self: AnyDiagonals, layer: layers.Conv) -> AnyDiagonals:
         raise TypeError("averaged and scaled at once: see convolved")
 
-    def scaled(self, gain: float, shift: float) -> Self:
+    def scaled(self: AnyDiagonals, gain: float, shift: float) -> AnyDiagonals:
         raise TypeError("averaged and scaled at once: see convolved")
 
-    def resampled(self, layer: layers.Resampling) -> Self:
+    def resampled(self: AnyDiagonals, layer: layers.Resampling) -> AnyDiagonals:
         raise TypeError(f"{layer} mixes offsets")
 
-    def pointwise(self, function: Pointwise) -> Self:
+    def pointwise(self: AnyDiagonals, function: Pointwise) -> AnyDiagonals:
         K, T = _pointwise(function, self.K, self.T, *self.walk.variances(self.K))
         return self.replace(K=K, T=T)
 
-    def plus(self, other: Self) -> Self:
+    def plus(self: AnyDiagonals, other: AnyDiagonals) -> AnyDiagonals:
         return self.replace(K=self.K + other.K, T=total(self.T, other.T))
 
 
@@ -263,7 +266,7 @@ def _average(
     _, h, w, _ = K.shape
     before, after = layers.same_padding(h, size, 1)
     steps = range(-before, after + 1)
-    y = jnp.arange(h)[None]
+    y = jnp.arange(h, dtype=offsets.dtype)[None]
     K = _sum(
         [jnp.roll(K, -step, axis=1) for step in steps],
         [_inside(y, _others(h, offsets), step, K.dtype)[:, :, None, None] for step in steps],
@@ -275,7 +278,7 @@ def _average(
         x = jnp.arange(w)
         K = _sum(
             [padded[:, :, i : i + w, i : i + w] for i in range(size)],
-            [_inside(x[:, None], x[None], step, K.dtype) for step in steps],
+            [_inside(x[:, None], x[None], step, K.dtype)[None, None] for step in steps],
             zero,
         )
     return materialised(K / size**axes)

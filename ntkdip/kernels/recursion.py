@@ -14,7 +14,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -108,6 +108,9 @@ def covariances(z: Array, other: Array) -> Array:
     return jnp.tensordot(z, other, (-1, -1), precision="highest") / z.shape[-1]
 
 
+AnyState = TypeVar("AnyState", bound="State")
+
+
 class State(abc.ABC):
     """Kernels after some layers, in some layout of the pixel pairs.
 
@@ -123,26 +126,26 @@ class State(abc.ABC):
     axes: int
 
     @abc.abstractmethod
-    def averaged(self, layer: layers.Conv) -> Self:
+    def averaged(self: AnyState, layer: layers.Conv) -> AnyState:
         """Every kernel's mean along the pair diagonal, over the offsets of a convolution."""
 
     @abc.abstractmethod
-    def resampled(self, layer: layers.Resampling) -> Self:
+    def resampled(self: AnyState, layer: layers.Resampling) -> AnyState:
         """Every kernel with pixels mixed by a layer without parameters."""
 
     @abc.abstractmethod
-    def pointwise(self, function: Pointwise) -> Self:
+    def pointwise(self: AnyState, function: Pointwise) -> AnyState:
         """Every entry changed by ``(K, d1, d2) -> (new K, factor of T)``."""
 
     @abc.abstractmethod
-    def scaled(self, gain: float, shift: float) -> Self:
+    def scaled(self: AnyState, gain: float, shift: float) -> AnyState:
         """Every covariance times ``gain`` plus ``shift``, and the NTK times ``gain``."""
 
     @abc.abstractmethod
-    def plus(self, other: Self) -> Self:
+    def plus(self: AnyState, other: AnyState) -> AnyState:
         """Sum of two uncorrelated branches."""
 
-    def convolved(self, layer: layers.Conv, weights: float, biases: float) -> Self:
+    def convolved(self: AnyState, layer: layers.Conv, weights: float, biases: float) -> AnyState:
         """After a convolution whose training adds ``weights`` times the averaged covariance,
         and ``biases``, to the NTK."""
         averaged = self.averaged(layer)
@@ -151,7 +154,7 @@ class State(abc.ABC):
             return result
         return result.replace(T=total(result.T, weights * averaged.K + biases))
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self: AnyState, **changes: Any) -> AnyState:
         """A copy with some fields changed."""
         changed = copy.copy(self)
         vars(changed).update(changes)
@@ -159,6 +162,9 @@ class State(abc.ABC):
 
 
 Pointwise = Callable[[Array, Array, Array], tuple[Array, Array]]
+
+
+AnyWhole = TypeVar("AnyWhole", bound="Whole")
 
 
 class Whole(State):
@@ -174,22 +180,22 @@ class Whole(State):
         self.K, self.T, self.selves = K, None, selves
         self.channels, self.ntk, self.axes = channels, ntk, K.ndim // 2
 
-    def averaged(self, layer: layers.Conv) -> Self:
+    def averaged(self: AnyWhole, layer: layers.Conv) -> AnyWhole:
         return self._mapped(functools.partial(_average, layer))
 
-    def resampled(self, layer: layers.Resampling) -> Self:
+    def resampled(self: AnyWhole, layer: layers.Resampling) -> AnyWhole:
         return self._mapped(functools.partial(_resample, layer))
 
-    def scaled(self, gain: float, shift: float) -> Self:
+    def scaled(self: AnyWhole, gain: float, shift: float) -> AnyWhole:
         scaled = self._mapped(lambda K: gain * K + shift)
         return scaled.replace(T=None if self.T is None else gain * self.T)
 
-    def _mapped(self, function: Callable[[Array], Array]) -> Self:
+    def _mapped(self: AnyWhole, function: Callable[[Array], Array]) -> AnyWhole:
         T = None if self.T is None else function(self.T)
         selves = self.selves and (function(self.selves[0]), function(self.selves[1]))
         return self.replace(K=function(self.K), T=T, selves=selves)
 
-    def pointwise(self, function: Pointwise) -> Self:
+    def pointwise(self: AnyWhole, function: Pointwise) -> AnyWhole:
         first, second = self.selves or (self.K, self.K)
         K, slope = function(self.K, _rows(first), _columns(second))
         T = None if self.T is None else self.T * slope
@@ -199,7 +205,7 @@ class Whole(State):
             selves = one, two
         return self.replace(K=K, T=T, selves=selves)
 
-    def plus(self, other: Self) -> Self:
+    def plus(self: AnyWhole, other: AnyWhole) -> AnyWhole:
         selves = self.selves
         if selves is not None and other.selves is not None:
             selves = selves[0] + other.selves[0], selves[1] + other.selves[1]
@@ -221,9 +227,6 @@ def _columns(K: Array) -> Array:
 def _diagonal(K: Array) -> Array:
     q = math.prod(K.shape[: K.ndim // 2])
     return jnp.diagonal(K.reshape(q, q))
-
-
-AnyState = TypeVar("AnyState", bound=State)
 
 
 def run_chain(chain: tuple[layers.Layer, ...], state: AnyState) -> AnyState:
