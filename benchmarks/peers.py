@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -9,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.neural_tangents_loader import allow_structured_derivatives, neural_tangents
 from benchmarks.plain_networks import Problem
+from ntkdip.neural_tangents_loader import neural_tangents
 
 PeerName = Literal["neural-tangents", "jacobian"]
 
@@ -35,6 +36,25 @@ def implementations(peer: PeerName) -> list[str]:
     neural_tangents()
     structured = allow_structured_derivatives()
     return [name for name in IMPLEMENTATIONS if structured or name != "STRUCTURED_DERIVATIVES"]
+
+
+def allow_structured_derivatives() -> bool:
+    """Put back for good what STRUCTURED_DERIVATIVES asks JAX for each time it is called.
+
+    For a process that does nothing but run the peer.
+
+    Returns
+    -------
+    Whether this JAX is old enough (0.5.3 or older).
+    """
+    if tuple(map(int, jax.__version_info__)) > (0, 5, 3):
+        return False
+    from jax.interpreters import ad
+
+    # Nothing public leads to this module; JAX 0.5.3 is a fixed peer, so it cannot move.
+    ad.source_info_util = importlib.import_module("jax._src.source_info_util")
+    ad.config = jax.config
+    return True
 
 
 def version(peer: PeerName) -> str:

@@ -14,8 +14,8 @@ import ntkdip
 
 PACKAGE = Path(ntkdip.__file__).parent
 ROOMS = [
-    "spaces", "progress", "operators", "networks", "data", "metrics", "kernels", "spectrum",
-    "theory", "training", "plotting", "studies", "cli",
+    "spaces", "progress", "neural_tangents_loader", "operators", "networks", "data", "metrics",
+    "kernels", "spectrum", "theory", "training", "plotting", "studies", "cli",
 ]  # fmt: skip
 KNOWS_NOTHING_OF = {
     "operators": {"networks"},

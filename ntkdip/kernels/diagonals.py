@@ -192,7 +192,9 @@ class _Diagonals(State):
 
     walk: _Walk
 
-    def convolved(self: AnyDiagonals, layer: layers.Conv, weights: float, biases: float) -> AnyDiagonals:
+    def convolved(
+        self: AnyDiagonals, layer: layers.Conv, weights: float, biases: float
+    ) -> AnyDiagonals:
         factors = (layer.gain, layer.bias_variance, weights, biases)
         scalars = [jnp.asarray(f, self.K.dtype) for f in factors]
         form = layer.kernel_size, layer.padding == "zero", self.axes, layer.trained

@@ -2,6 +2,7 @@
 
 from ntkdip.networks import layers
 from ntkdip.networks.architecture import Architecture
+from ntkdip.networks.bridge import StaxPixelKernels, stax_pixel_kernels, to_neural_tangents
 from ntkdip.networks.modules import Convolution, Network, as_input, to_image
 from ntkdip.networks.presets import (
     autoencoder,
@@ -18,6 +19,7 @@ __all__ = [
     "Architecture",
     "Convolution",
     "Network",
+    "StaxPixelKernels",
     "UNet",
     "as_input",
     "autoencoder",
@@ -26,7 +28,9 @@ __all__ = [
     "input_shape",
     "layers",
     "single_hidden_layer_cnn",
+    "stax_pixel_kernels",
     "to_image",
+    "to_neural_tangents",
     "two_layer_generator",
     "wide_cnn",
 ]

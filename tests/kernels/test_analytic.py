@@ -129,8 +129,8 @@ def test_derivatives_are_those_of_finite_differences(name) -> None:
 def test_derivatives_are_finite_where_the_angle_has_none(name, dtype) -> None:
     net, shape, channels = EVERY[name]
     with jax.enable_x64(True):
-        for z in (hard_input(shape, channels), np.ones((*shape, channels))):
-            z = jnp.asarray(z, dtype)
+        for values in (hard_input(shape, channels), np.ones((*shape, channels))):
+            z = jnp.asarray(values, dtype)
             gradient = jax.grad(lambda z: sum(K.sum() for K in kernels.pixel_kernels(net, z)))(z)
             assert np.isfinite(gradient).all()
 
@@ -220,7 +220,7 @@ def test_what_has_no_closed_form_is_refused_by_name(message) -> None:
 
 def test_a_sum_of_what_is_not_gaussian_is_no_pre_activation() -> None:
     chain = (Conv(4), ReLU(), Residual((Conv(4), ReLU(), Conv(4))), ReLU(), Conv(1))
-    with pytest.raises(kernels.NoClosedFormError, match="ReLU.*not Gaussian"):
+    with pytest.raises(kernels.NoClosedFormError, match=r"ReLU.*not Gaussian"):
         kernels.require_closed_form(Architecture("late", chain))
 
 

@@ -2,15 +2,17 @@
 
 While it is being imported, names that JAX has moved are put back and its TensorFlow
 submodule is left out; afterwards every JAX name is as it was.  Nothing inside
-neural-tangents is changed.  On JAX 0.10 and 0.12 its implementations
-JACOBIAN_CONTRACTION and NTK_VECTOR_PRODUCTS run; STRUCTURED_DERIVATIVES takes JAX's
-inner workings apart and runs on JAX 0.5.3 and older only, on 0.5.3 after
-`allow_structured_derivatives`.
+neural-tangents is changed.  On the JAX of today its `stax` kernels and its empirical
+implementations JACOBIAN_CONTRACTION and NTK_VECTOR_PRODUCTS run; STRUCTURED_DERIVATIVES
+takes JAX's inner workings apart and runs on JAX 0.5.3 and older only.
+
+Needs JAX alone, neither Flax nor another module of this package.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.util
 import sys
@@ -22,52 +24,90 @@ from typing import Any
 import jax
 
 INSTALL = (
-    'pip install ".[bench]", or without TensorFlow: '
-    'pip install ".[test]" frozendict && pip install --no-deps neural-tangents==0.6.5'
+    'pip install "ntkdip[neural-tangents]", or without TensorFlow: '
+    "pip install frozendict && pip install --no-deps neural-tangents==0.6.5"
 )
 """How to get it; its metadata asks for TensorFlow, which only the left-out submodule needs."""
+
+TESTED = (((0, 10, 2), (0, 12)), ((0, 5, 3), (0, 5, 3)))
+"""First and last JAX of each range on which this was tested; the last ones as prefixes."""
 
 MOVED = ("Jaxpr", "JaxprEqn", "Literal", "Primitive", "Var")
 """Names that were in `jax.core` and are in `jax.extend.core`."""
 
 
+class NeuralTangentsImportError(ImportError):
+    """neural-tangents is installed, but does not import on the JAX that is installed."""
+
+
 def neural_tangents() -> types.ModuleType:
     """The package ``neural_tangents``, imported once.
+
+    Returns
+    -------
+    The module.  Its submodule ``experimental``, which needs TensorFlow, is empty.
 
     Raises
     ------
     ModuleNotFoundError
         If it is not installed; the message says how to install it.
+    NeuralTangentsImportError
+        If it does not import on this JAX; the message names the tested versions.
+
+    Warns
+    -----
+    UserWarning
+        If it imports on a JAX on which it was not tested.
+
+    Source: ours.  Cost: about a second, once.
     """
     if "neural_tangents" in sys.modules:
         return sys.modules["neural_tangents"]
     missing = [n for n in ("neural_tangents", "frozendict") if not importlib.util.find_spec(n)]
     if missing:
         raise ModuleNotFoundError(
-            f"the peer needs {' and '.join(missing)}, not installed in this Python; use {INSTALL}"
+            f"neural-tangents needs {' and '.join(missing)}, not installed in this Python; "
+            f"use {INSTALL}"
         )
-    with warnings.catch_warnings(), _put_back(), _without_tensorflow():
-        warnings.simplefilter("ignore")
-        return importlib.import_module("neural_tangents")
+    before = set(sys.modules)
+    try:
+        with warnings.catch_warnings(), _put_back(), _without_tensorflow():
+            warnings.simplefilter("ignore")
+            module = importlib.import_module("neural_tangents")
+    except Exception as fault:
+        # A second try must not meet halves of the first.
+        for name in set(sys.modules) - before:
+            if name.partition(".")[0] == "neural_tangents":
+                del sys.modules[name]
+        raise NeuralTangentsImportError(
+            f"neural-tangents does not import on {_range()} ({fault}); "
+            'install a tested one, for example pip install "jax==0.10.2"'
+        ) from fault
+    if not _tested():
+        warnings.warn(
+            f"neural-tangents imports on {_range()}; compare its results with another route",
+            stacklevel=2,
+        )
+    return module
 
 
-def allow_structured_derivatives() -> bool:
-    """Put back for good what STRUCTURED_DERIVATIVES asks JAX for each time it is called.
+def _tested() -> bool:
+    """Whether this JAX is in one of the tested ranges."""
+    version = tuple(map(int, jax.__version_info__))
+    return any(
+        version[: len(first)] >= first and version[: len(last)] <= last for first, last in TESTED
+    )
 
-    For a process that does nothing but run the peer.
 
-    Returns
-    -------
-    Whether this JAX is old enough (0.5.3 or older).
-    """
-    if tuple(map(int, jax.__version_info__)) > (0, 5, 3):
-        return False
-    from jax.interpreters import ad
-
-    # Nothing public leads to this module; JAX 0.5.3 is a fixed peer, so it cannot move.
-    ad.source_info_util = importlib.import_module("jax._src.source_info_util")
-    ad.config = jax.config
-    return True
+def _range() -> str:
+    """This JAX, and those on which the loader was tested."""
+    ranges = [
+        ".".join(map(str, first))
+        + (f" to {'.'.join(map(str, last))}.x" if len(last) < len(first) else "")
+        for first, last in TESTED
+    ]
+    verdict = "a tested version" if _tested() else "not a tested version"
+    return f"JAX {jax.__version__}, {verdict} (tested: {' and '.join(ranges)})"
 
 
 @contextlib.contextmanager
@@ -89,7 +129,7 @@ def _put_back() -> Iterator[None]:
     util = importlib.util.find_spec("jax.util") is None
     try:
         for name in MOVED:
-            add(jax.core, name, lambda name=name: getattr(extended, name))
+            add(jax.core, name, functools.partial(getattr, extended, name))
         # A key of a table of rules, for a primitive that new JAX never emits.
         add(ad, "zeros_like_p", object)
         if util:
