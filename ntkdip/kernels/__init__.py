@@ -2,11 +2,13 @@
 
 from ntkdip.kernels.analytic import analytic
 from ntkdip.kernels.both_parts import BothParts
+from ntkdip.kernels.bloch import StationaryKernel
 from ntkdip.kernels.closed_form import NoClosedFormError, require_closed_form
 from ntkdip.kernels.compare import alignment, drift, estimated_drift
 from ntkdip.kernels.dense import DenseKernel, Kernel
 from ntkdip.kernels.empirical import empirical
 from ntkdip.kernels.estimates import CostEstimate, Route, estimate
+from ntkdip.kernels.invariance import shift_period
 from ntkdip.kernels.matrix_free import MatrixFreeKernel, matrix_free
 from ntkdip.kernels.memory import require_memory
 from ntkdip.kernels.monte_carlo import MonteCarloKernel, monte_carlo, monte_carlo_nngp
@@ -14,6 +16,7 @@ from ntkdip.kernels.partial import ConvergenceWarning, Eigenpairs, leading_eigen
 from ntkdip.kernels.plan import StructureWarning
 from ntkdip.kernels.probing import Estimate, Products
 from ntkdip.kernels.recursion import PixelKernels, pixel_kernels
+from ntkdip.kernels.stationary import stationary
 from ntkdip.kernels.storage import StoredKernel, load, save
 
 __all__ = [
@@ -30,6 +33,7 @@ __all__ = [
     "PixelKernels",
     "Products",
     "Route",
+    "StationaryKernel",
     "StoredKernel",
     "StructureWarning",
     "alignment",
@@ -47,4 +51,6 @@ __all__ = [
     "require_closed_form",
     "require_memory",
     "save",
+    "shift_period",
+    "stationary",
 ]

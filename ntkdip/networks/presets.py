@@ -259,14 +259,20 @@ def input_shape(net: Architecture, shape: tuple[int, ...]) -> tuple[int, ...]:
     Raises
     ------
     ValueError
-        If there are none, because a side is no multiple of the upsampling factor.
+        If there are none; the message names a size near that there is.
     """
     factor = net.upsampling_factor
-    found = tuple(n // factor for n in shape)
-    if output_shape(net.layers, found) != tuple(shape):
+    if any(n % factor for n in shape):
         nearest = " x ".join(str(max(round(n / factor), 1) * factor) for n in shape)
         raise ValueError(
             f"image shape {tuple(shape)} is no multiple of {factor}, the upsampling of "
             f"{net.name}; use {nearest}, or fewer blocks"
+        )
+    found = tuple(n // factor for n in shape)
+    made = output_shape(net.layers, found)
+    if made != tuple(shape):
+        raise ValueError(
+            f"{net.name} makes an image of {made}, not {tuple(shape)}, of an input of {found}; "
+            "use that size, or fewer levels"
         )
     return found

@@ -168,7 +168,7 @@ def test_an_autoencoder_comes_back_to_its_size() -> None:
     net = networks.autoencoder(4, 2)
     assert net.upsampling_factor == 1
     assert networks.input_shape(net, (8, 12)) == (8, 12)
-    with pytest.raises(ValueError, match="image shape"):
+    with pytest.raises(ValueError, match=r"makes an image of \(12, 12\), not \(10, 12\)"):
         networks.input_shape(net, (10, 12))
 
 
