@@ -13,15 +13,19 @@ README = Path(__file__).parent.parent / "README.md"
 
 def test_api_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 1
+    assert len(blocks) == 2
     lines = [line for line in blocks[0].splitlines() if line.strip()]
     assert 15 <= len(lines) <= 25
     names: dict[str, object] = {}
     # A user's session promotes dtypes as JAX does by default.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        exec(compile(blocks[0], "README.md", "exec"), names)
+        for block in blocks:
+            exec(compile(block, "README.md", "exec"), names)
     printed = capsys.readouterr().out
     assert "predicted limit" in printed
+    distance = re.search(r"relative distance ([0-9.]+)", printed)
+    assert distance is not None
+    assert float(distance.group(1)) < 0.35  # 0.217: 64 channels, 4 seeds
     assert "fails" not in printed
 
 

@@ -1,8 +1,8 @@
 """Kernels ``W``: neural tangent kernels of image networks.  Knows nothing of operators."""
 
 from ntkdip.kernels.analytic import analytic
-from ntkdip.kernels.both_parts import BothParts
 from ntkdip.kernels.bloch import StationaryKernel
+from ntkdip.kernels.both_parts import BothParts
 from ntkdip.kernels.closed_form import NoClosedFormError, require_closed_form
 from ntkdip.kernels.compare import alignment, drift, estimated_drift
 from ntkdip.kernels.dense import DenseKernel, Kernel

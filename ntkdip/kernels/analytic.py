@@ -1,14 +1,15 @@
 """Infinite-width kernels in closed form, dense.
 
 What mixes offsets between image rows (resampling, strides, reflection) is run on whole
-arrays; what comes after the last such layer, which is all of a WCNN, is run by diagonals.
+arrays, before the last such layer if it resamples; what comes after it, which is all of a
+WCNN, is run by diagonals.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -81,8 +82,9 @@ def analytic(
     Notes
     -----
     Cost: ``O(q^2)`` a layer.  A network without resampling, strides and reflection takes
-    ``8 q^2`` bytes for the result and a few megabytes beside; each such layer otherwise is
-    run on about six arrays of all pairs of its pixels.  `pixel_kernels` is the same as a
+    ``8 q^2`` bytes for the result and a few megabytes beside; up to the last such layer about
+    six arrays of all pairs of pixels are held otherwise, for a Deep Decoder those at half its
+    size.  `pixel_kernels` is the same as a
     pure, differentiable function.  Source: design page, section 1; the way by diagonals is
     ours.
     """
@@ -96,42 +98,57 @@ def analytic(
         x = channels_last(np.asarray(z), dtype)
         require_input(x)
         space = net.image_space(x)
-        head = _head(net.layers)
-        _require_fitting(net, x.shape[:-1], len(head), space, dtype, limit)
+        split = _split(net.layers)
+        _require_fitting(net, x.shape[:-1], split, space, dtype, limit)
         _require_range(x, precision)
         W = np.empty((space.size, space.size))
-        _fill(net, x, len(head), kind, W)
+        _fill(net, x, split, kind, W)
     kernel = DenseKernel.symmetric(W, Space(space.shape, False))
     return BothParts(kernel) if space.is_complex else kernel
 
 
-def _head(chain: tuple[layers.Layer, ...]) -> tuple[layers.Layer, ...]:
-    """The layers up to the last one that mixes offsets between image rows."""
+class _Split(NamedTuple):
+    """Layers that are run on whole arrays, a resampling after them, and what is local."""
+
+    whole: tuple[layers.Layer, ...]
+    resampling: layers.Resampling | None
+    local: tuple[layers.Layer, ...]
+
+
+def _split(chain: tuple[layers.Layer, ...]) -> _Split:
     mixing = [i for i, layer in enumerate(chain) if not diagonals.is_local(layer)]
-    return chain[: mixing[-1] + 1] if mixing else ()
+    if not mixing:
+        return _Split((), None, chain)
+    last = mixing[-1]
+    layer, after = chain[last], chain[last + 1 :]
+    if isinstance(layer, layers.Upsample | layers.AveragePool):
+        return _Split(chain[:last], layer, after)
+    return _Split(chain[: last + 1], None, after)
 
 
-def _fill(net: Architecture, z: Array, split: int, kind: diagonals.Kind, out: np.ndarray) -> None:
-    """Compute the kernel into ``out``; the first ``split`` layers on whole arrays."""
-    head, tail = net.layers[:split], net.layers[split:]
-    axes = z.ndim - 1
-    shape = layers.output_shape(head, z.shape[:-1])
-    rows, columns = (*shape, 1)[:2]
-    if head:
-        with ticking(f"{net.name}: {len(head)} layers"):
-            K, T = _whole(head, z, net.parameterisation == "ntk")
-            pairs = (rows, columns, rows, columns)
-            whole = (
-                np.asarray(K).reshape(pairs),
-                None if T is None else np.asarray(T).reshape(pairs),
-            )
-        source = diagonals.whole_source(*whole)
+def _fill(net: Architecture, z: Array, split: _Split, kind: diagonals.Kind, W: np.ndarray) -> None:
+    """Compute the kernel into ``W``."""
+    axes, ntk = z.ndim - 1, net.parameterisation == "ntk"
+    before = _rows_columns(layers.output_shape(split.whole, z.shape[:-1]))
+    if not split.whole and split.resampling is None:
+        source = diagonals.input_source(z.reshape(*before, -1))
     else:
-        source = diagonals.input_source(z.reshape(rows, columns, -1))
-    channels = layers.output_channels(head, z.shape[-1])
-    ntk = net.parameterisation == "ntk"
-    program = diagonals.Program(tail, (rows, columns), channels, ntk, axes, kind)
-    diagonals.by_diagonals(program, source, out, net.name)
+        with ticking(f"{net.name}: {len(split.whole)} layers"):
+            K, T = _whole(split.whole, z, ntk)
+            K, T = K.reshape(before + before), None if T is None else T.reshape(before + before)
+        if split.resampling is None:
+            source = diagonals.whole_source(K, T)
+        else:
+            source = diagonals.resampled_source(split.resampling, axes, K, T)
+    channels = layers.output_channels(split.whole, z.shape[-1])
+    shape = _rows_columns(net.image_space(z).shape)
+    program = diagonals.Program(split.local, shape, channels, ntk, axes, kind)
+    diagonals.by_diagonals(program, source, W, net.name)
+
+
+def _rows_columns(shape: tuple[int, ...]) -> tuple[int, int]:
+    """A 1D image is a column."""
+    return shape[0], shape[1] if len(shape) == 2 else 1
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
@@ -143,20 +160,18 @@ def _whole(chain: tuple[layers.Layer, ...], z: Array, ntk: bool) -> tuple[Array,
 def _require_fitting(
     net: Architecture,
     shape: tuple[int, ...],
-    split: int,
+    split: _Split,
     space: Space,
     dtype: np.dtype,
     limit: int,
 ) -> None:
     largest = 0
-    for end in range(split + 1):
-        pixels = math.prod(layers.output_shape(net.layers[:end], shape))
-        largest = max(largest, pixels if split else 0)
-    rows, columns = (*space.shape, 1)[:2]
-    step = diagonals.step_bytes((rows, columns), dtype.itemsize)
-    needed = 8 * space.size**2 + max(WHOLE_ARRAYS * dtype.itemsize * largest**2, step)
+    if split.whole or split.resampling is not None:
+        ends = range(len(split.whole) + 1)
+        largest = max(math.prod(layers.output_shape(split.whole[:end], shape)) for end in ends)
+    step = diagonals.step_bytes(_rows_columns(space.shape), dtype.itemsize)
     require_memory(
-        needed,
+        8 * space.size**2 + WHOLE_ARRAYS * dtype.itemsize * largest**2 + step,
         f"the analytic kernel of {net.name} on {space}",
         limit,
         "use ntkdip.kernels.low_rank (any input), ntkdip.kernels.stationary (white or constant "

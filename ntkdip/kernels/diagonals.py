@@ -22,12 +22,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ntkdip.kernels.recursion import Pointwise, State, run_chain, total
+from ntkdip.kernels.resampling import resampling_matrix
 from ntkdip.networks import layers
 from ntkdip.progress import track
 
 Kind = Literal["ntk", "nngp"]
 
-ENTRIES = 2**18
+ENTRIES = 2**16
 """Entries of the arrays that are worked on at a time: a few of them fit a second-level cache."""
 
 TEMPORARIES = 12
@@ -68,18 +69,20 @@ Source = Callable[[Array], tuple[Array, Array | None]]
 def by_diagonals(program: Program, source: Source, out: np.ndarray, name: str) -> None:
     """Fill ``out`` (q, q) with the kernel, exactly symmetric."""
     h, w = program.shape
-    start = source(jnp.zeros(1, jnp.int32))
-    variances = _variances(program, *start)
     together = max(1, ENTRIES // (h * w * w))
     offsets = np.arange(h // 2 + 1, dtype=np.int32)
     chunks = [offsets[i : i + together] for i in range(0, len(offsets), together)]
+    variances: list[Array] | None = None
     square = out.reshape(h, w, h, w)
 
     def results() -> Iterator[tuple[np.ndarray, Array]]:
+        nonlocal variances
         for chunk in chunks:
             # One size for all chunks, so that one program is compiled.
             padded = jnp.asarray(np.resize(chunk, together))
-            yield chunk, _run(program, *source(padded), padded, variances)
+            K, T = source(padded)
+            blocks, variances = _run(program, K, T, padded, variances)
+            yield chunk, blocks
 
     # One step ahead, so that the device computes while the host copies.
     ahead = itertools.chain(results(), [None])
@@ -123,55 +126,98 @@ def _input_pairs(z: Float[Array, "h w c"], offsets: Int[Array, " B"]) -> tuple[A
     return K, None
 
 
-def whole_source(K: np.ndarray, T: np.ndarray | None) -> Source:
-    """Blocks of kernels that are there as a whole, ``(h, w, h, w)``."""
+def whole_source(K: Float[Array, "h w h w"], T: Float[Array, "h w h w"] | None) -> Source:
+    """Blocks of kernels that are there as a whole."""
+    K, T = _by_rows(K), None if T is None else _by_rows(T)
+    return lambda offsets: (_pairs(K, offsets), None if T is None else _pairs(T, offsets))
+
+
+def resampled_source(
+    layer: layers.Resampling,
+    axes: int,
+    K: Float[Array, "h w h w"],
+    T: Float[Array, "h w h w"] | None,
+) -> Source:
+    """Blocks of kernels after a resampling, from those before it as a whole."""
+    h, w = K.shape[:2]
+    along_rows = resampling_matrix(layer, h)
+    entries = int((along_rows != 0).sum(1).max())
+    pixels = np.argsort(along_rows == 0, axis=1, kind="stable")[:, :entries]
+    shares = np.take_along_axis(along_rows, pixels, axis=1)
+    along_columns = resampling_matrix(layer, w) if axes == 2 else np.eye(w)
+    constants = jnp.asarray(pixels), *(jnp.asarray(M, K.dtype) for M in (shares, along_columns))
+    K, T = _by_rows(K), None if T is None else _by_rows(T)
 
     def pairs(offsets: Array) -> tuple[Array, Array | None]:
-        rows = np.arange(K.shape[0])[None]
-        others = (rows + np.asarray(offsets)[:, None]) % K.shape[0]
-        blocks = [None if M is None else jnp.asarray(M[rows, :, others, :]) for M in (K, T)]
-        return blocks[0], blocks[1]  # type: ignore[return-value]
+        made = None if T is None else _resampled_pairs(T, offsets, *constants)
+        return _resampled_pairs(K, offsets, *constants), made
 
     return pairs
 
 
-def _variances(program: Program, K: Array, T: Array | None) -> list[Array]:
-    """Variance ``(h, w)`` of every pixel wherever the chain asks for it, in its order."""
-    walk = _Walk(jnp.zeros(1, jnp.int32), None, [])
-    run_chain(program.chain, _start(program, walk, K, T))
-    return walk.found
+def _by_rows(M: Float[Array, "h w h w"]) -> Float[Array, "h h w w"]:
+    """A block of pairs of columns for every pair of rows."""
+    return M.transpose(0, 2, 1, 3)
+
+
+@jax.jit
+def _pairs(M: Float[Array, "h h w w"], offsets: Int[Array, " B"]) -> Float[Array, "B h w w"]:
+    h = M.shape[0]
+    return M[jnp.arange(h, dtype=offsets.dtype)[None], _others(h, offsets)]
+
+
+@jax.jit
+def _resampled_pairs(
+    M: Float[Array, "h h w w"],
+    offsets: Int[Array, " B"],
+    pixels: Int[Array, "H m"],
+    shares: Float[Array, "H m"],
+    along_columns: Float[Array, "W w"],
+) -> Float[Array, "B H W W"]:
+    others = _others(len(pixels), offsets)
+    # Few: one or two rows make a row of an upsampled image.
+    terms = [
+        (shares[:, a][None] * shares[others, b])[:, :, None, None]
+        * M[pixels[:, a][None], pixels[others, b]]
+        for a in range(pixels.shape[1])
+        for b in range(pixels.shape[1])
+    ]
+    blocks = functools.reduce(operator.add, terms)
+    return jnp.einsum("Ww,bhwv,Vv->bhWV", along_columns, blocks, along_columns, precision="highest")
 
 
 def _run(
-    program: Program, K: Array, T: Array | None, offsets: Int[Array, " B"], variances: list[Array]
-) -> Float[Array, "B h w w"]:
-    walk = _Walk(offsets, iter(variances), [])
-    state = run_chain(program.chain, _start(program, walk, K, T))
+    program: Program,
+    K: Array,
+    T: Array | None,
+    offsets: Int[Array, " B"],
+    variances: list[Array] | None,
+) -> tuple[Float[Array, "B h w w"], list[Array]]:
+    """Kernel of some offsets, and the variances ``(h, w)`` that the chain asked for.
+
+    They are found with the first offset, which must then be 0: pixels meet themselves.
+    """
+    state = _Diagonals()
+    state.K, state.T, state.pending = K, None, None
+    if program.kind == "ntk":
+        # Zeros cost less than one more program for the layers before there is an NTK.
+        state.T = jnp.zeros_like(K) if T is None else T
+    state.walk = _Walk(offsets, None if variances is None else iter(variances), [])
+    state.channels, state.ntk, state.axes = program.channels, program.ntk, program.axes
+    state.tangent = program.kind == "ntk"
+    state = run_chain(program.chain, state).settled()
     if program.kind == "nngp":
-        return state.K
-    return jnp.zeros_like(state.K) if state.T is None else state.T
+        return state.K, state.walk.used
+    return jnp.zeros_like(state.K) if state.T is None else state.T, state.walk.used
 
 
 @dataclasses.dataclass
 class _Walk:
-    """One trace through the chain: offsets, and variances, known before or being found."""
+    """One run through the chain: its offsets, and the variances known before and used."""
 
     offsets: Array
     known: Iterator[Array] | None
-    found: list[Array]
-
-    def variances(self, K: Float[Array, "B h w w"]) -> tuple[Array, Array]:
-        """Of both pixels of every pair, to broadcast against ``K``."""
-        if self.known is None:
-            # The one offset is 0: pixels meet themselves.
-            self.found.append(jnp.diagonal(K[0], axis1=1, axis2=2))
-        d = self.found[-1] if self.known is None else next(self.known)
-        return _both_sides(d, self.offsets)
-
-
-@jax.jit
-def _both_sides(d: Float[Array, "h w"], offsets: Int[Array, " B"]) -> tuple[Array, Array]:
-    return d[None, :, :, None], d[_others(d.shape[0], offsets)][:, :, None, :]
+    used: list[Array]
 
 
 def _others(h: int, offsets: Int[Array, " B"]) -> Int[Array, "B h"]:
@@ -185,21 +231,49 @@ AnyDiagonals = TypeVar("AnyDiagonals", bound="_Diagonals")
 class _Diagonals(State):
     """Arrays ``(B, h, w, w)``: pixels ``(y, x)`` and ``(y + dy mod h, x')`` for ``B`` offsets.
 
-    One compiled program a kind of layer, used wherever the chain has it: a program of the
-    whole chain takes seconds to compile, and XLA fuses across layers in ways that do work
-    anew for every use of an entry.
+    A convolution waits for what follows it, so that both are one program, compiled once and
+    used wherever the chain has them.  A program of the whole chain is no faster and takes
+    seconds to compile.
     """
 
     walk: _Walk
+    pending: tuple[_Form, list[Array]] | None
+    tangent: bool
 
     def convolved(
         self: AnyDiagonals, layer: layers.Conv, weights: float, biases: float
     ) -> AnyDiagonals:
+        state = self.settled()
         factors = (layer.gain, layer.bias_variance, weights, biases)
-        scalars = [jnp.asarray(f, self.K.dtype) for f in factors]
-        form = layer.kernel_size, layer.padding == "zero", self.axes, layer.trained
-        K, T = _convolve(form, self.K, self.T, self.walk.offsets, scalars)
-        return self.replace(K=K, T=T)
+        scalars = [jnp.asarray(f, state.K.dtype) for f in factors]
+        trained = layer.trained and self.tangent
+        form = _Form(layer.kernel_size, layer.padding == "zero", self.axes, trained)
+        return state.replace(pending=(form, scalars))
+
+    def pointwise(self: AnyDiagonals, function: Pointwise) -> AnyDiagonals:
+        walk = self.walk
+        known = None if walk.known is None else next(walk.known)
+        state, d = self._stepped(function, known)
+        walk.used.append(d)
+        return state
+
+    def settled(self: AnyDiagonals) -> AnyDiagonals:
+        """The same with nothing waiting."""
+        return self if self.pending is None else self._stepped(None, None)[0]
+
+    def _stepped(
+        self: AnyDiagonals, function: Pointwise | None, known: Array | None
+    ) -> tuple[AnyDiagonals, Array]:
+        form, scalars = self.pending or (None, [])
+        first = jnp.asarray(known is None)
+        if known is None:
+            known = jnp.zeros(self.K.shape[1:3], self.K.dtype)
+        K, T, d = _step(form, function, self.K, self.T, self.walk.offsets, scalars, known, first)
+        return self.replace(K=K, T=T, pending=None), d
+
+    def plus(self: AnyDiagonals, other: AnyDiagonals) -> AnyDiagonals:
+        one, two = self.settled(), other.settled()
+        return one.replace(K=one.K + two.K, T=total(one.T, two.T))
 
     def averaged(self: AnyDiagonals, layer: layers.Conv) -> AnyDiagonals:
         raise TypeError("averaged and scaled at once: see convolved")
@@ -210,45 +284,44 @@ class _Diagonals(State):
     def resampled(self: AnyDiagonals, layer: layers.Resampling) -> AnyDiagonals:
         raise TypeError(f"{layer} mixes offsets")
 
-    def pointwise(self: AnyDiagonals, function: Pointwise) -> AnyDiagonals:
-        K, T = _pointwise(function, self.K, self.T, *self.walk.variances(self.K))
-        return self.replace(K=K, T=T)
 
-    def plus(self: AnyDiagonals, other: AnyDiagonals) -> AnyDiagonals:
-        return self.replace(K=self.K + other.K, T=total(self.T, other.T))
+class _Form(NamedTuple):
+    """What of a convolution decides the program: the rest are its arguments."""
 
-
-@functools.partial(jax.jit, static_argnums=0)
-def _pointwise(
-    function: Pointwise, K: Array, T: Array | None, d1: Array, d2: Array
-) -> tuple[Array, Array | None]:
-    K, slope = function(K, d1, d2)
-    return K, None if T is None else T * slope
+    size: int
+    zero: bool
+    axes: int
+    trained: bool
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _convolve(
-    form: tuple[int, bool, int, bool],
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _step(
+    form: _Form | None,
+    function: Pointwise | None,
     K: Array,
     T: Array | None,
     offsets: Int[Array, " B"],
     scalars: list[Array],
-) -> tuple[Array, Array | None]:
-    size, zero, axes, trained = form
-    gain, shift, weights, biases = scalars
-    K = _average(size, zero, axes, offsets, K)
-    if T is not None:
-        T = gain * _average(size, zero, axes, offsets, T)
-    if trained:
-        T = total(T, weights * K + biases)
-    return gain * K + shift, T
+    known: Float[Array, "h w"],
+    first: Array,
+) -> tuple[Array, Array | None, Array]:
+    """A convolution, what follows it entry by entry, or both; and the variances between.
 
-
-def _start(program: Program, walk: _Walk, K: Array, T: Array | None) -> _Diagonals:
-    state = _Diagonals()
-    state.K, state.T, state.walk = K, T, walk
-    state.channels, state.ntk, state.axes = program.channels, program.ntk, program.axes
-    return state
+    They are those ``known``, except the ``first`` time.
+    """
+    if form is not None:
+        gain, shift, weights, biases = scalars
+        K = _average(form, offsets, K)
+        T = None if T is None else gain * _average(form, offsets, T)
+        if form.trained:
+            T = total(T, weights * K + biases)
+        K = gain * K + shift
+    if function is None:
+        return K, T, known
+    d = jnp.where(first, jnp.diagonal(K[0], axis1=1, axis2=2), known)
+    others = d[_others(d.shape[0], offsets)]
+    K, slope = function(K, d[None, :, :, None], others[:, :, None, :])
+    return K, None if T is None else T * slope, d
 
 
 materialised = jax.lax.optimization_barrier
@@ -256,13 +329,14 @@ materialised = jax.lax.optimization_barrier
 
 
 def _average(
-    size: int, zero: bool, axes: int, offsets: Int[Array, " B"], K: Float[Array, "B h w w"]
+    form: _Form, offsets: Int[Array, " B"], K: Float[Array, "B h w w"]
 ) -> Float[Array, "B h w w"]:
     """Mean along the pair diagonal over the kernel's offsets, rows first.
 
     Zero padding is wrapping around, times 0 where that left the image: XLA's own padding,
     fused with an activation, becomes a branch for every entry on CPU, five times slower.
     """
+    size = form.size
     if size == 1:
         return K
     _, h, w, _ = K.shape
@@ -272,18 +346,18 @@ def _average(
     K = _sum(
         [jnp.roll(K, -step, axis=1) for step in steps],
         [_inside(y, _others(h, offsets), step, K.dtype)[:, :, None, None] for step in steps],
-        zero,
+        form.zero,
     )
-    if axes == 2:
+    if form.axes == 2:
         pads = [(0, 0), (0, 0), (before, after), (before, after)]
         padded = materialised(jnp.pad(K, pads, mode="wrap"))
         x = jnp.arange(w)
         K = _sum(
             [padded[:, :, i : i + w, i : i + w] for i in range(size)],
             [_inside(x[:, None], x[None], step, K.dtype)[None, None] for step in steps],
-            zero,
+            form.zero,
         )
-    return materialised(K / size**axes)
+    return materialised(K / size**form.axes)
 
 
 def _sum(moved: list[Array], inside: list[Array], zero: bool) -> Array:
