@@ -103,6 +103,9 @@ def _chosen(options: Options) -> list[Case]:
     for family in families:
         if not FAMILIES[family]:
             console.print(f"{family}: holds no case yet")
+        if family == "analytic" and options.peer == "jacobian":
+            console.print(f"{family}: left out, for there is no Jacobian at infinite width")
+            continue
         chosen += SMALL.get(family, ()) if options.small else FAMILIES[family]
     named = [case for case in chosen if options.case.lower() in case.name.lower()]
     if chosen and not named:
@@ -127,20 +130,32 @@ def _results(cases: list[Case], settings: Settings, peer: Peer, out: Path | None
 
 
 def _show(results: list[Result], options: Options, settings: Settings, peer: Peer) -> None:
-    """Table, growth and plot."""
-    from benchmarks import growth, rate, report
+    """Tables, growth and plot."""
+    from benchmarks import growth, rate, report, traffic
 
-    speed = rate.machine_rate()
-    shares = {
-        result.case.name: rate.share(result.case, result.as_dict()["ours_s"], speed)
-        for result in results
-        if result.race is not None and result.case.quantity == "kernel"
-    }
+    families = {result.case.family for result in results}
+    shares = {}
+    speed = bandwidth = 0.0
+    moved = []
+    if "empirical" in families:
+        speed = rate.machine_rate()
+        shares |= rate.shares(results, speed)
+    if "analytic" in families:
+        bandwidth = traffic.copy_bandwidth()
+        moved = traffic.of(results, bandwidth)
+        shares |= {row.case: row.share for row in moved}
     console.print(report.table(results, shares))
-    console.print(f"matrix-product rate, float32: {speed / 1e9:.1f} GFLOP/s")
+    if speed:
+        console.print(f"rate of empirical cases: of {speed / 1e9:.1f} GFLOP/s in matrix products")
+    if moved:
+        console.print(
+            f"rate of analytic cases: the result written once, of {bandwidth / 1e9:.1f} GB/s "
+            "that a copy reads and writes"
+        )
+        console.print(report.traffic_table(moved))
     curves = []
     if options.growth and not options.case and settings.peer_python is None:
-        curves = growth.growth(settings, peer, small=options.small, say=_say)
+        curves = growth.growth(settings, peer, families, small=options.small, say=_say)
         console.print(report.growth_table(curves))
     report.save_plot(options.plot, results, curves)
     goals = [result.met for result in results if result.met is not None]

@@ -9,7 +9,9 @@ import dataclasses
 from typing import Any, Literal
 
 Network = Literal["wcnn", "deep_decoder", "unet", "dense_head"]
-Quantity = Literal["kernel", "product", "eigenpairs"]
+Quantity = Literal["kernel", "product", "eigenpairs", "spectrum"]
+Padding = Literal["circular", "zero"]
+Precision = Literal["float32", "float64"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,15 +28,25 @@ class Goal:
 
 @dataclasses.dataclass(frozen=True)
 class Bound:
-    """What ntkdip must keep to where no peer can follow.
+    """What ntkdip must keep to where no peer can follow, or one is measured beside it.
 
     ``bytes``: peak, at most.  ``residual``: of the worst eigenpair, over the largest
-    eigenvalue, at most.
+    eigenvalue, or of a spectrum, at most; None for any.  ``seconds``: of a call that is
+    compiled, at most; None for any.
     """
 
     bytes: int
-    residual: float
+    residual: float | None = None
+    seconds: float | None = None
 
+    def kept(self, peak: int | None, residual: float | None, seconds: float | None) -> bool:
+        """Whether everything that is bounded was measured and is within its bound."""
+        found = ((self.bytes, peak), (self.residual, residual), (self.seconds, seconds))
+        return all(value is not None and value <= most for most, value in found if most is not None)
+
+
+STAX = "stax"
+"""The peer's one implementation of analytic kernels."""
 
 EIGENPAIRS = 64
 """How many leading eigenpairs a case of eigenpairs asks for."""
@@ -44,13 +56,15 @@ NEVER_WORSE = Goal(speed=1.0, memory=1.0)
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One network on one image size, 3x3 (3 in 1D), float32, random normal weights.
+    """One network on one image size, 3x3 (3 in 1D).
 
     ``width`` channels everywhere, or one number a level for the U-Net; ``depth`` counts
     convolutions (WCNN) or blocks (Deep Decoder); ``inputs`` channels of the network's
     input (0: as many as ``width``); ``outputs`` is 2 for a complex image.  ``quantity``:
-    the dense kernel; one matrix-free product, whose peer is always JAX's own vjp and jvp; or
-    the 64 leading eigenpairs, matrix-free, which have no peer.
+    the dense kernel; one matrix-free product, whose peer is always JAX's own vjp and jvp;
+    the 64 leading eigenpairs, matrix-free, or the spectrum of a stationary kernel, which
+    have no peer.  Empirical cases are float32, circular, with random normal weights;
+    ``padding`` and ``precision`` vary in the family ``analytic`` only.
     """
 
     name: str
@@ -63,6 +77,8 @@ class Case:
     outputs: int = 1
     family: str = "empirical"
     quantity: Quantity = "kernel"
+    padding: Padding = "circular"
+    precision: Precision = "float32"
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is the inverse."""
@@ -119,6 +135,46 @@ def dense_head(shape: tuple[int, ...], width: int, depth: int, goal: Goal | None
     return Case(name, "dense_head", shape, (width,), depth, goal)
 
 
+def analytic(
+    shape: tuple[int, ...],
+    goal: Goal | Bound | None,
+    padding: Padding = "circular",
+    precision: Precision = "float32",
+    depth: int = 5,
+) -> Case:
+    """The infinitely wide WCNN in closed form; its input has 3 channels, random normal.
+
+    The width that is written down enters nowhere.
+    """
+    name = f"analytic WCNN {depth} layers, {_size(shape)}, {padding}"
+    name += "" if precision == "float32" else f", {precision}"
+    return Case(
+        name, "wcnn", shape, (64,), depth, goal, inputs=3, family="analytic",
+        padding=padding, precision=precision,
+    )  # fmt: skip
+
+
+def analytic_decoder(
+    shape: tuple[int, ...], depth: int, goal: Goal | None, precision: Precision = "float32"
+) -> Case:
+    """The infinitely wide Deep Decoder without normalisation; its input has 128 channels."""
+    name = f"analytic Deep Decoder {depth} blocks, {_size(shape)}"
+    name += "" if precision == "float32" else f", {precision}"
+    return Case(
+        name, "deep_decoder", shape, (64,), depth, goal, inputs=128, family="analytic",
+        precision=precision,
+    )  # fmt: skip
+
+
+def stationary(shape: tuple[int, ...], goal: Bound | None) -> Case:
+    """The whole spectrum of the infinitely wide WCNN for white input: ours, without a peer.
+
+    Its residual is the distance to a dense kernel's spectrum at a small size.
+    """
+    name = f"stationary WCNN 5 layers, {_size(shape)}, whole spectrum"
+    return Case(name, "wcnn", shape, (64,), 5, goal, family="analytic", quantity="spectrum")
+
+
 def _size(shape: tuple[int, ...]) -> str:
     if len(shape) == 1:
         return f"1D, {shape[0]} pixels"
@@ -153,14 +209,40 @@ SMALL_EMPIRICAL = (
 )
 """The same networks at sizes that take a moment; they have no goals."""
 
+ANALYTIC = (
+    analytic((32, 32), Goal(5.0, 1.0)),
+    analytic((32, 32), Goal(5.0, 1.0), "zero"),
+    analytic((64, 64), Goal(8.0, 1.0)),
+    analytic((64, 64), Goal(8.0, 1.0), "zero"),
+    analytic((32, 32), NEVER_WORSE, precision="float64"),
+    analytic((64, 64), NEVER_WORSE, precision="float64"),
+    analytic((1024,), NEVER_WORSE),
+    analytic_decoder((64, 64), 4, NEVER_WORSE),
+    analytic((128, 128), Bound(bytes=8 * 10**9)),
+    stationary((512, 512), Bound(bytes=200 * 10**6, residual=1e-10, seconds=1.0)),
+)
+
+SMALL_ANALYTIC = (
+    analytic((5, 6), None, "zero", "float64", depth=3),
+    analytic((12,), None, precision="float64", depth=3),
+    analytic_decoder((8, 8), 2, None, "float64"),
+    analytic((6, 5), Bound(bytes=10**9), precision="float64", depth=4),
+    stationary((16, 16), Bound(bytes=10**9, residual=1e-10)),
+)
+"""In float64: the peer's float32 is off by about 1e-4 on the diagonal, which is most of a
+small kernel."""
+
 Family = Literal["empirical", "analytic", "theory", "training"]
 
 FAMILIES: dict[Family, tuple[Case, ...]] = {
     "empirical": EMPIRICAL,
-    "analytic": (),
+    "analytic": ANALYTIC,
     "theory": (),
     "training": (),
 }
 """Every family, also those that hold no case yet."""
 
-SMALL: dict[Family, tuple[Case, ...]] = {"empirical": SMALL_EMPIRICAL}
+SMALL: dict[Family, tuple[Case, ...]] = {
+    "empirical": SMALL_EMPIRICAL,
+    "analytic": SMALL_ANALYTIC,
+}

@@ -7,11 +7,12 @@ import importlib.metadata
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.cases import Bound, Case
-from benchmarks.measure import LEAST_RUNS, Race
+from benchmarks.cases import STAX, Bound, Case
+from benchmarks.measure import LEAST_RUNS, Race, WrongAnswerError, compare
 from benchmarks.worker import WorkerError, run_job
 
 
@@ -47,7 +48,8 @@ class Settings:
 class Result:
     """One case against one peer; `as_dict` is an entry of the JSON.  Seconds and bytes.
 
-    A case in which the peer failed has ``fault`` and what ours took alone.
+    A case in which the peer failed has ``fault`` and what ours took alone.  Without a race,
+    ``residual`` is of the worst eigenpair, or of a sample of entries to the peer's.
     """
 
     case: Case
@@ -58,6 +60,7 @@ class Result:
     fault: str = ""
     ours_seconds: float | None = None
     residual: float | None = None
+    peer_seconds: float | None = None
 
     @property
     def memory_ratio(self) -> float | None:
@@ -67,6 +70,13 @@ class Result:
         return self.ours_peak_bytes / self.peer_peak_bytes
 
     @property
+    def _single_ratio(self) -> float | None:
+        """The peer's seconds over ours, one call of each, in interpreters of their own."""
+        if self.peer_seconds is None or self.ours_seconds is None:
+            return None
+        return self.peer_seconds / self.ours_seconds
+
+    @property
     def met(self) -> bool | None:
         """Whether the goal is reached, in speed and in memory.
 
@@ -74,9 +84,7 @@ class Result:
         """
         goal = self.case.goal
         if isinstance(goal, Bound):
-            if self.ours_peak_bytes is None or self.residual is None:
-                return False
-            return self.ours_peak_bytes <= goal.bytes and self.residual <= goal.residual
+            return goal.kept(self.ours_peak_bytes, self.residual, self.ours_seconds)
         if goal is None or self.ours_seconds is not None:
             return None
         if self.race is None or self.memory_ratio is None:
@@ -91,8 +99,8 @@ class Result:
             "case": self.case.name,
             "peer": self.peer,
             "ours_s": statistics.median(race.ours) if race else self.ours_seconds,
-            "peer_s": race and statistics.median(race.peer),
-            "ratio": race and race.ratio,
+            "peer_s": statistics.median(race.peer) if race else self.peer_seconds,
+            "ratio": race.ratio if race else self._single_ratio,
             "spread": race and list(race.spread),
             "error": race.error if race else self.residual,
             "ours_peak_bytes": self.ours_peak_bytes,
@@ -136,45 +144,79 @@ def contest(case: Case, settings: Settings, peer: Peer, say: Say = lambda line: 
     3. Both in one process (two, with ``peer_python``): the answers are compared, then
        timed in turn.
 
-    A measurement that fails is named in `Result.fault`, never left out.
+    A case that is held to bounds skips the third step: of two answers that large, a sample
+    of entries is compared.  A measurement that fails is named in `Result.fault`, never left
+    out.
     """
     if case.quantity == "product":
-        peer = Peer(f"JAX {jax_version()}", ("vjp and jvp",))
         settings = dataclasses.replace(settings, peer_python=None)
-    if case.quantity == "eigenpairs":
-        return _eigenpairs(case, say)
+    if case.quantity in ("eigenpairs", "spectrum"):
+        return _without_peer(case, say)
+    peer = peer_of(case, peer)
     name = peer.version
-    with tempfile.TemporaryDirectory() as folder:
-        if settings.peer_python is None:
-            place: dict[str, Any] = {"case": case.as_dict()}
-        else:
-            place = {"folder": folder}
-        try:
-            if settings.peer_python is not None:
-                run_job({"job": "export", "case": case.as_dict(), "folder": folder})
-            best, bytes_of_peer = _fastest(peer.implementations, place, settings, say)
+    bounded = isinstance(case.goal, Bound)
+    try:
+        with _place(case, settings) as place:
+            best, theirs = _fastest(peer.implementations, place, settings, say, bounded)
             name = f"{peer.version}, {best}"
-            ours = run_job({"job": "footprint", "case": case.as_dict(), "side": "ours"})
+            job = {"job": "footprint", "case": case.as_dict(), "side": "ours"}
+            ours = run_job(job | {"sampled": bounded})
+            if bounded:
+                return _side_by_side(case, name, ours, theirs)
             job = {"job": "race", "case": case.as_dict(), "side": best}
             job |= {"runs": settings.runs, "limit": settings.limit}
             if settings.peer_python is not None:
-                job |= {"python": settings.peer_python, "folder": folder}
+                job |= {"python": settings.peer_python, **place}
             race = run_job(job)
-        except PeerFailedError as fault:
-            return _alone(case, name, str(fault))
-        except WorkerError as fault:
-            return Result(case, name, fault=str(fault))
+    except PeerFailedError as fault:
+        return _alone(case, name, str(fault))
+    except WorkerError as fault:
+        return Result(case, name, fault=str(fault))
     times = Race(tuple(race["ours"]), tuple(race["peer"]), race["error"])
-    return Result(case, name, times, ours["bytes"], bytes_of_peer)
+    return Result(case, name, times, ours["bytes"], theirs["bytes"])
 
 
-def _eigenpairs(case: Case, say: Say) -> Result:
-    """Leading eigenpairs in a fresh interpreter; their worst residual is the error."""
+def peer_of(case: Case, peer: Peer) -> Peer:
+    """Who computes what this case asks for: the peer itself, with its ways to it, or JAX."""
+    if case.quantity == "product":
+        return Peer(f"JAX {jax_version()}", ("vjp and jvp",))
+    if case.family == "analytic":
+        return Peer(peer.version, (STAX,))
+    return peer
+
+
+@contextmanager
+def _place(case: Case, settings: Settings) -> Iterator[dict[str, Any]]:
+    """What a job of the peer is given: the case, or a folder that it was exported to."""
+    if settings.peer_python is None:
+        yield {"case": case.as_dict()}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        run_job({"job": "export", "case": case.as_dict(), "folder": folder})
+        yield {"folder": folder}
+
+
+def _side_by_side(case: Case, peer: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Result:
+    """Both measured in interpreters of their own."""
     try:
-        found = run_job({"job": "eigenpairs", "case": case.as_dict()})
+        error = compare(ours["sample"], theirs["sample"])
+    except WrongAnswerError as fault:
+        return Result(case, peer, fault=f"WrongAnswerError: {fault}")
+    return Result(
+        case, peer, None, ours["bytes"], theirs["bytes"], "", ours["seconds"], error,
+        theirs["seconds"],
+    )  # fmt: skip
+
+
+def _without_peer(case: Case, say: Say) -> Result:
+    """Ours alone in a fresh interpreter: the worst residual of eigenpairs, or a check of the
+    spectrum at a small size, is the error."""
+    try:
+        found = run_job({"job": case.quantity, "case": case.as_dict()})
     except WorkerError as fault:
         return Result(case, "none", fault=str(fault))
-    say(f"  {found['parameters']:,} parameters, {found['products']} products")
+    if case.quantity == "eigenpairs":
+        say(f"  {found['parameters']:,} parameters, {found['products']} products")
     return Result(
         case, "none", ours_peak_bytes=found["bytes"], ours_seconds=found["seconds"],
         residual=found["residual"],
@@ -193,16 +235,16 @@ def _alone(case: Case, peer: str, fault: str) -> Result:
 
 
 def _fastest(
-    candidates: tuple[str, ...], place: dict[str, Any], settings: Settings, say: Say
-) -> tuple[str, int]:
-    """The implementation with the fewest seconds, and its peak bytes."""
+    candidates: tuple[str, ...], place: dict[str, Any], settings: Settings, say: Say,
+    sampled: bool = False,
+) -> tuple[str, dict[str, Any]]:  # fmt: skip
+    """The implementation with the fewest seconds, and its footprint."""
     measured: dict[str, dict[str, Any]] = {}
     faults = []
     for side in candidates:
+        job = {"job": "footprint", "side": side, "sampled": sampled, **place}
         try:
-            measured[side] = run_job(
-                {"job": "footprint", "side": side, **place}, settings.python, settings.patience
-            )
+            measured[side] = run_job(job, settings.python, settings.patience)
             took, peak = measured[side]["seconds"], measured[side]["bytes"]
             say(f"  {side}: {took:.3g} s, {peak / 2**20:.0f} MiB")
         except WorkerError as fault:
@@ -211,4 +253,4 @@ def _fastest(
     if not measured:
         raise PeerFailedError("; ".join(faults))
     best = min(measured, key=lambda side: measured[side]["seconds"])
-    return best, measured[best]["bytes"]
+    return best, measured[best]

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.cases import Case, wcnn
-from benchmarks.contest import Peer, Say, Settings
+from benchmarks.cases import Case, analytic, wcnn
+from benchmarks.contest import Peer, Say, Settings, peer_of
 from benchmarks.worker import WorkerError, run_job
 
-Axis = Literal["pixels", "width", "depth"]
+Axis = Literal["pixels", "width", "depth", "pixels (analytic)"]
 
 SWEEPS: dict[Axis, list[tuple[int, Case]]] = {
     "pixels": [(n * n, wcnn((n, n), 32, 4, None)) for n in (8, 12, 16, 24, 32)],
     "width": [(w, wcnn((16, 16), w, 4, None)) for w in (16, 32, 64, 128, 256)],
     "depth": [(d, wcnn((16, 16), 32, d, None)) for d in (2, 3, 4, 6, 8)],
+    "pixels (analytic)": [(n * n, analytic((n, n), None)) for n in (16, 24, 32, 48, 64)],
 }
-"""What is varied; the rest is a WCNN of 4 convolutions with 32 channels on 16²."""
+"""What is varied; the rest is a WCNN of 4 convolutions with 32 channels on 16², and an
+analytic one of 5 convolutions."""
 
 SMALL_SWEEPS: dict[Axis, list[tuple[int, Case]]] = {
     "pixels": [(n * n, wcnn((n, n), 2, 2, None)) for n in (4, 6)],
+    "pixels (analytic)": [(n * n, analytic((n, n), None, depth=2)) for n in (4, 6)],
 }
 
 REPEATS = 3
@@ -47,16 +51,20 @@ class Curve:
 
 
 def growth(
-    settings: Settings, peer: Peer, *, small: bool = False, say: Say = lambda line: None
-) -> list[Curve]:
-    """Measure every sweep, each point in a fresh interpreter.
+    settings: Settings, peer: Peer, families: Collection[str], *, small: bool = False,
+    say: Say = lambda line: None,
+) -> list[Curve]:  # fmt: skip
+    """Measure every sweep of some families, each point in a fresh interpreter.
 
     The peer is at each size the faster of its implementations on this JAX; where it
     fails, its curve ends there, said through ``say``.
     """
-    sides = {"ntkdip": ("ours",), settings.peer: peer.implementations}
     curves = []
     for axis, points in (SMALL_SWEEPS if small else SWEEPS).items():
+        first = points[0][1]
+        if first.family not in families:
+            continue
+        sides = {"ntkdip": ("ours",), settings.peer: peer_of(first, peer).implementations}
         for name, implementations in sides.items():
             say(f"growth with {axis}: {name}")
             measured: list[tuple[int, float, int]] = []

@@ -11,6 +11,7 @@ comparable between cases and from version to version, and not a hardware counter
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ import numpy as np
 
 from benchmarks import empirical
 from benchmarks.cases import Case
+from benchmarks.contest import Result
 from ntkdip import kernels
 
 
@@ -50,3 +52,14 @@ def contraction_work(case: Case) -> int:
 def share(case: Case, seconds: float, rate: float) -> float:
     """Work of the case over what the machine could multiply in that time."""
     return contraction_work(case) / (seconds * rate)
+
+
+def shares(results: Sequence[Result], rate: float) -> dict[str, float]:
+    """By case, of every dense empirical kernel that was raced."""
+    return {
+        result.case.name: share(result.case, result.as_dict()["ours_s"], rate)
+        for result in results
+        if result.race is not None
+        and result.case.family == "empirical"
+        and result.case.quantity == "kernel"
+    }

@@ -17,6 +17,7 @@ from rich.table import Table
 from benchmarks.cases import Bound, Goal
 from benchmarks.contest import Result
 from benchmarks.growth import Curve
+from benchmarks.traffic import Traffic
 from ntkdip import plotting
 
 MEBI = 2**20
@@ -26,7 +27,8 @@ MET, MISSED = plotting.colour("WCNN"), plotting.colour("Deep Decoder")
 def table(results: Sequence[Result], shares: dict[str, float]) -> Table:
     """One row a case: medians, ratio with its spread, memory, goal and whether it is met.
 
-    ``shares``: of the machine's matrix-product rate, by case (`benchmarks.rate`).
+    ``shares``: by case, of the machine's matrix-product rate (`benchmarks.rate`) or of its
+    copy bandwidth (`benchmarks.traffic`).
     """
     shown = Table(title="ntkdip against its peers; s: median, x: ratio, in brackets: spread")
     for head in ("case", "peer", "ours", "peer's", "faster", "memory", "error", "rate", "goal", ""):
@@ -35,43 +37,55 @@ def table(results: Sequence[Result], shares: dict[str, float]) -> Table:
         goal = result.case.goal
         wanted = _goal(goal)
         verdict = {True: "[green]met[/]", False: "[bold red]missed[/]", None: ""}[result.met]
-        cells = _lonely(result) if result.race is None else _cells(result, shares)
+        cells = _lonely(result, shares) if result.race is None else _cells(result, shares)
         shown.add_row(result.case.name, result.peer, *cells, wanted, verdict)
     return shown
 
 
 def _goal(goal: Goal | Bound | None) -> str:
     if isinstance(goal, Bound):
-        return f"<={goal.bytes / MEBI:.0f} MiB, residual <={goal.residual:.0e}"
+        parts = [f"<={goal.bytes / MEBI:.0f} MiB"]
+        parts += [] if goal.seconds is None else [f"<={goal.seconds:g} s"]
+        parts += [] if goal.residual is None else [f"residual <={goal.residual:.0e}"]
+        return ", ".join(parts)
     if goal is None:
         return ""
     memory = "" if goal.memory is None else f" <={goal.memory:g}x"
     return f">={goal.speed:.3g}x{memory}"
 
 
-def _lonely(result: Result) -> list[str]:
-    """Where the peer failed or there is none: our own seconds and bytes."""
-    seconds, peak = result.ours_seconds, result.ours_peak_bytes
-    ours = "[red]failed[/]" if seconds is None else f"{seconds:.3g} s"
-    memory = "" if peak is None else f"{peak / MEBI:.0f} MiB"
+def _lonely(result: Result, shares: dict[str, float]) -> list[str]:
+    """Without a race: our own seconds and bytes, and the peer's where it came to an end."""
+    entry, peak = result.as_dict(), result.ours_peak_bytes
+    ours = "[red]failed[/]" if entry["ours_s"] is None else f"{entry['ours_s']:.3g} s"
     theirs = "[red]failed[/]" if result.fault else ""
+    if entry["peer_s"] is not None:
+        theirs = f"{entry['peer_s']:.3g} s"
+    faster = "" if entry["ratio"] is None else f"{entry['ratio']:.2f}x (once)"
+    memory = _memory(result) or ("" if peak is None else f"{peak / MEBI:.0f} MiB")
     error = "" if result.residual is None else f"{result.residual:.0e}"
-    return [ours, theirs, "", memory, error, ""]
+    return [ours, theirs, faster, memory, error, _share(result, shares)]
 
 
 def _cells(result: Result, shares: dict[str, float]) -> list[str]:
     if result.race is None:
         return []
     entry, (low, high) = result.as_dict(), result.race.spread
-    share = shares.get(result.case.name)
     return [
         f"{entry['ours_s']:.3g} s",
         f"{entry['peer_s']:.3g} s",
         f"{result.race.ratio:.2f}x ({low:.2f} to {high:.2f})",
         _memory(result),
         f"{result.race.error:.0e}",
-        "" if share is None else f"{share:.0%}",
+        _share(result, shares),
     ]
+
+
+def _share(result: Result, shares: dict[str, float]) -> str:
+    share = shares.get(result.case.name)
+    if share is None:
+        return ""
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 
 
 def _memory(result: Result) -> str:
@@ -79,6 +93,17 @@ def _memory(result: Result) -> str:
         return ""
     ours, peer = result.ours_peak_bytes / MEBI, result.peer_peak_bytes / MEBI
     return f"{result.memory_ratio:.2f}x ({ours:.0f}/{peer:.0f} MiB)"
+
+
+def traffic_table(rows: Sequence[Traffic]) -> Table:
+    """How close analytic kernels come to the copy bandwidth (`benchmarks.traffic`)."""
+    head = ("case", "result", "rate", "ours", "peer's", "layer by layer, counted")
+    shown = Table(*head, title="time in copies of the result (float64, read and written once)")
+    for row in rows:
+        theirs = "" if row.peer is None else f"{row.peer:.1f}"
+        size, share = f"{row.least_bytes / MEBI:.0f} MiB", f"{row.share:.1%}"
+        shown.add_row(row.case, size, share, f"{row.ours:.1f}", theirs, f"{row.plain:.1f}")
+    return shown
 
 
 def growth_table(curves: Sequence[Curve]) -> Table:

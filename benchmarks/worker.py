@@ -1,7 +1,8 @@
 """One measurement in a fresh interpreter: ``python -m benchmarks.worker JOB`` (JSON).
 
 The last line of standard output is the answer (JSON).  Jobs on a folder rather than a
-case run under any Python with JAX and the peer: neither ntkdip nor Flax is imported.
+case run under any Python with JAX and the peer: of ntkdip only the loader of neural-tangents
+is imported, and no Flax.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmarks.measure import Side
 
 ROOT = Path(__file__).parents[1]
 
@@ -78,10 +82,12 @@ def _started(job: dict[str, Any], python: str) -> Iterator[subprocess.Popen[str]
 
 def export(case: dict[str, Any], folder: str) -> None:
     """Write the case for a Python without Flax."""
-    from benchmarks import empirical
+    from benchmarks import analytic, empirical
     from benchmarks.cases import Case
 
-    empirical.export(Case.from_dict(case), Path(folder))
+    built = Case.from_dict(case)
+    family = analytic if built.family == "analytic" else empirical
+    family.export(built, Path(folder))
 
 
 def describe(peer: str) -> dict[str, Any]:
@@ -92,18 +98,27 @@ def describe(peer: str) -> dict[str, Any]:
 
 
 def footprint(
-    side: str, case: dict[str, Any] | None = None, folder: str | None = None, repeats: int = 1
-) -> dict[str, Any]:
-    """Peak bytes of a first call and seconds of later ones; ``side`` is ours or a peer's."""
+    side: str, case: dict[str, Any] | None = None, folder: str | None = None, repeats: int = 1,
+    sampled: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Peak bytes of a first call and seconds of later ones; ``side`` is ours or a peer's.
+
+    With ``sampled`` also some entries of the answer, to compare what no race holds in memory.
+    """
     from benchmarks import measure
 
-    call = _side(side, case, folder)
+    call, array = _side(side, case, folder)
+    sample: list[float] = []
+
+    def call_and_sample() -> None:
+        sample[:] = measure.sample(array(call()))
+
     _wake_compiler()
     # If memory runs out, it is this process that the system ends, not its parent.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-    peak, seconds = measure.footprint(call, repeats)
-    return {"bytes": peak, "seconds": seconds}
+    peak, seconds = measure.footprint(call_and_sample if sampled else call, repeats)
+    return {"bytes": peak, "seconds": seconds, "sample": sample}
 
 
 def _wake_compiler() -> None:
@@ -136,6 +151,22 @@ def eigenpairs(case: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def spectrum(case: dict[str, Any]) -> dict[str, Any]:
+    """The spectrum of a stationary kernel: peak bytes of a first call, seconds of later ones.
+
+    Its residual is the distance to a dense kernel's, at a size where there is one.
+    """
+    from benchmarks import analytic, measure
+    from benchmarks.cases import Case
+
+    built = Case.from_dict(case)
+    call = analytic.spectrum(built)
+    _wake_compiler()
+    peak, seconds = measure.footprint(call, repeats=measure.LEAST_RUNS)
+    error = analytic.spectrum_error(built)
+    return {"bytes": peak, "seconds": seconds, "residual": error}
+
+
 def race(
     case: dict[str, Any], side: str, runs: int, limit: float, folder: str | None = None,
     python: str | None = None,
@@ -145,19 +176,19 @@ def race(
 
     from benchmarks import measure
 
-    ours = _side("ours", case, None)
-    answer = ours()  # compiles
-    if python is None:
-        peer = _side(side, case, None)
-        error = measure.compare(answer, peer())
-        result = measure.race(
-            measure.timed(ours), measure.timed(peer), error, runs=runs, limit=limit
-        )
-    else:
-        _require_same_image(case, str(folder))
-        with _served(str(folder), side, python) as (theirs, again):
-            error = measure.compare(answer, theirs)
-            result = measure.race(measure.timed(ours), again, error, runs=runs, limit=limit)
+    ours, array = _side("ours", case, None)
+    answer = array(ours())  # compiles
+    with contextlib.ExitStack() as stack:
+        if python is None:
+            peer = _side(side, case, None)
+            theirs, again = peer.array(peer.call()), measure.timed(peer.call)
+        else:
+            if case["family"] != "analytic":
+                _require_same_image(case, str(folder))
+            theirs, again = stack.enter_context(_served(str(folder), side, python))
+        error = measure.compare(answer, theirs)
+        del answer, theirs
+        result = measure.race(measure.timed(ours), again, error, runs=runs, limit=limit)
     return dataclasses.asdict(result)
 
 
@@ -209,8 +240,8 @@ def serve(folder: str, side: str, answers: str) -> None:
 
     from benchmarks import measure
 
-    call = _side(side, None, folder)
-    np.save(Path(answers) / "kernel.npy", np.asarray(call()))
+    call, array = _side(side, None, folder)
+    np.save(Path(answers) / "kernel.npy", array(call()))
     run = measure.timed(call)
     for line in sys.stdin:
         if line.strip() == "stop":
@@ -218,24 +249,33 @@ def serve(folder: str, side: str, answers: str) -> None:
         print(json.dumps(run() if line.strip() == "run" else "ready"), flush=True)
 
 
-def _side(side: str, case: dict[str, Any] | None, folder: str | None) -> Callable[[], Any]:
-    """A callable that computes the kernel: ours, or an implementation of the peer."""
+def _side(side: str, case: dict[str, Any] | None, folder: str | None) -> Side:
+    """What computes the answer: ours, or an implementation of the peer."""
     from benchmarks import peers, plain_networks
+    from benchmarks.cases import STAX, Case
+    from benchmarks.measure import Side
 
     if side not in ("ours", "vjp and jvp"):
         peers.implementations("jacobian" if side == "rows" else "neural-tangents")
     if folder is not None:
-        return peers.kernel(side, plain_networks.load(Path(folder)))
-    from benchmarks import empirical
-    from benchmarks.cases import Case
+        if side == STAX:
+            from benchmarks import stax_peer
+
+            return stax_peer.load(Path(folder))
+        return Side(peers.kernel(side, plain_networks.load(Path(folder))))
+    from benchmarks import analytic, empirical
 
     built = Case.from_dict(case or {})
-    return empirical.ours(built) if side == "ours" else peers.kernel(side, empirical.problem(built))
+    if built.family == "analytic":
+        return analytic.ours(built) if side == "ours" else analytic.peer(built)
+    if side == "ours":
+        return Side(empirical.ours(built))
+    return Side(peers.kernel(side, empirical.problem(built)))
 
 
 JOBS: dict[str, Callable[..., Any]] = {
     "describe": describe, "export": export, "footprint": footprint, "race": race, "serve": serve,
-    "eigenpairs": eigenpairs,
+    "eigenpairs": eigenpairs, "spectrum": spectrum,
 }  # fmt: skip
 
 
