@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Float64
 
-from ntkdip.kernels.dense import Kernel
+from ntkdip.kernels.dense import Factored, Kernel
 from ntkdip.spaces import Space
 
 
@@ -41,6 +41,12 @@ class BothParts:
     def space(self) -> Space:
         """Space of complex images."""
         return Space(self.part.space.shape, True)
+
+    @property
+    def factors(self) -> tuple[np.ndarray, ...] | None:
+        """Those of the part, twice and not copied; None where it knows none."""
+        own = self.part.factors if isinstance(self.part, Factored) else None
+        return own and own + own
 
     def __matmul__(self, v: Float[np.ndarray, "n *m"]) -> Float64[np.ndarray, "n *m"]:
         """``W v`` for ``(n,)`` or ``(n, m)``, both parts in one product."""

@@ -32,6 +32,18 @@ class Kernel(Protocol):
         """The ``k`` largest eigenvalues (falling) and their eigenvectors as columns."""
 
 
+@runtime_checkable
+class Factored(Protocol):
+    """A kernel that may know factors of its matrix."""
+
+    @property
+    def factors(self) -> tuple[np.ndarray, ...] | None:
+        """``F_b`` (n_b, r_b), float64, with ``W = diag(F_b F_b^T)``; None if not known.
+
+        The blocks follow each other on the real embedding; one array may come twice.
+        """
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class DenseKernel:
     """A symmetric matrix ``W`` on the real embedding of an image space, float64.

@@ -12,7 +12,8 @@ size of the data; everything after it is a spectral filter.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,12 +21,19 @@ import scipy.linalg
 from jaxtyping import Float, Float64, Inexact
 
 from ntkdip.kernels import Kernel
+from ntkdip.kernels.dense import Factored
 from ntkdip.operators import LinearOperator, apply_to_rows
 from ntkdip.progress import ticking
 from ntkdip.spaces import require_finite
 
 RANK_TOLERANCE = 1e-12
 """Eigenvalues of ``A W A*`` below this share of the largest count as zero."""
+
+PRODUCT_ROWS = 4096
+"""Rows of a product with a factor that are made at a time."""
+
+IMAGES_BYTES = 32 * 2**20
+"""Bytes of the images of a factor to which the operator is applied at a time."""
 
 
 class MeanSquaredError(NamedTuple):
@@ -45,7 +53,37 @@ class _Spectrum:
 
     values: np.ndarray
     vectors: np.ndarray
-    images: np.ndarray
+    images: np.ndarray | _FactoredImages
+
+    @cached_property
+    def energies(self) -> np.ndarray:
+        """``|W A* u_i|^2``, ``(r,)``."""
+        if isinstance(self.images, _FactoredImages):
+            return self.images.energies()
+        return np.sum(self.images**2, axis=0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _FactoredImages:
+    """``G = F C`` with ``F = diag(factors)``, as a product: ``G`` is larger than ``F``."""
+
+    factors: tuple[np.ndarray, ...]
+    coefficients: np.ndarray
+
+    def __matmul__(self, v: np.ndarray) -> np.ndarray:
+        return np.concatenate([F @ part for F, part in self._blocks(self.coefficients @ v)])
+
+    def energies(self) -> np.ndarray:
+        total = np.zeros(self.coefficients.shape[1])
+        for F, part in self._blocks(self.coefficients):
+            # 13 times faster here than the norms of R_F C, from a QR factorisation of F.
+            for start in range(0, len(F), PRODUCT_ROWS):
+                total += np.sum((F[start : start + PRODUCT_ROWS] @ part) ** 2, axis=0)
+        return total
+
+    def _blocks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        ends = np.cumsum([F.shape[1] for F in self.factors])[:-1]
+        return zip(self.factors, np.split(rows, ends), strict=True)
 
 
 class KernelRegime:
@@ -74,6 +112,9 @@ class KernelRegime:
     -----
     Construction costs ``p`` products with ``W`` and one dense eigenproblem of size
     ``p = A.range.real_size``: O(n^2 p + p^3) time, about ``40 (n p + p^2)`` bytes at its peak.
+    Of a kernel that knows a factor of ``r`` columns (`ntkdip.kernels.dense.Factored`; twice as
+    many for complex images) the SVD of ``A F`` takes its place: O(p r^2) and ``r``
+    applications of ``A``, about ``32 p r`` bytes; nothing of ``n x n`` or ``p x p`` is made.
     Source: design page, section 1.
     """
 
@@ -171,7 +212,7 @@ class KernelRegime:
         seen = self._coefficients(self._forward(error))
         bias = np.sum((error[:, None] - spectrum.images @ (phi * seen).T) ** 2, axis=0)
         s2 = sigma**2 / 2 if self.A.range.is_complex else sigma**2
-        variance = s2 * (phi**2 @ np.sum(spectrum.images**2, axis=0))
+        variance = s2 * (phi**2 @ spectrum.energies)
         return MeanSquaredError(bias + variance, bias, variance)
 
     def _checked_step(self, step_size: float | None) -> float:
@@ -219,17 +260,54 @@ def gradient_descent_filter(
 
 def _data_spectrum(W: Kernel, A: LinearOperator) -> _Spectrum:
     """Eigenproblem of ``S = A W A*`` on the real embedding of the data."""
+    factors = W.factors if isinstance(W, Factored) else None
+    if factors is not None:
+        return _factored_spectrum(factors, A)
     adjoint_basis = apply_to_rows(A, np.eye(A.range.real_size), adjoint=True)
     WA = W @ adjoint_basis.T
     S = apply_to_rows(A, np.ascontiguousarray(WA.T))
     with ticking(f"eigenproblem of size {len(S)}"):
         values, vectors = scipy.linalg.eigh((S + S.T) / 2, driver="evd")
     largest = values[-1]
-    if values[0] < -1e-10 * abs(largest) or not largest > 0:
-        raise ValueError(
-            "A W A* must be positive semidefinite and not zero; its eigenvalues run from "
-            f"{values[0]:.3g} to {largest:.3g}. W is not a kernel, or measures nothing through A"
-        )
+    _require_positive(values[0], largest)
     kept = values > RANK_TOLERANCE * largest
     values, vectors = values[kept][::-1], vectors[:, kept][:, ::-1]
     return _Spectrum(values, vectors, WA @ vectors)
+
+
+def _factored_spectrum(factors: tuple[np.ndarray, ...], A: LinearOperator) -> _Spectrum:
+    """The same from ``A F = U s V^T`` for ``W = F F^T``, ``F = diag(factors)``.
+
+    ``S = U s^2 U^T`` and ``W A* U = F V s``.  The eigenproblem of ``(A F)^T A F`` would be
+    smaller, but squares the condition number: `RANK_TOLERANCE` keeps ``s`` down to 1e-6 of
+    the largest, and of their squares four digits would be left.
+    """
+    ranks = [F.shape[1] for F in factors]
+    rows = np.empty((sum(ranks), A.range.real_size))
+    many = max(1, IMAGES_BYTES // (8 * A.domain.real_size))
+    start, first = 0, 0
+    for F in factors:
+        for column in range(0, F.shape[1], many):
+            columns = F[:, column : column + many].T
+            images = np.zeros((len(columns), A.domain.real_size))
+            images[:, start : start + len(F)] = columns
+            rows[first : first + len(columns)] = apply_to_rows(A, images)
+            first += len(columns)
+        start += len(F)
+    with ticking(f"singular values of {rows.shape[1]} x {rows.shape[0]}"):
+        vectors, s, mixed = scipy.linalg.svd(
+            rows.T, full_matrices=False, overwrite_a=True, check_finite=False
+        )
+    largest = s[0] if s.size else 0.0
+    _require_positive(0.0, largest**2)
+    kept = s**2 > RANK_TOLERANCE * largest**2
+    product = _FactoredImages(factors, mixed[kept].T * s[kept])
+    return _Spectrum(s[kept] ** 2, vectors[:, kept], product)
+
+
+def _require_positive(smallest: float, largest: float) -> None:
+    if smallest < -1e-10 * abs(largest) or not largest > 0:
+        raise ValueError(
+            "A W A* must be positive semidefinite and not zero; its eigenvalues run from "
+            f"{smallest:.3g} to {largest:.3g}. W is not a kernel, or measures nothing through A"
+        )
