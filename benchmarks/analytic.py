@@ -15,7 +15,7 @@ from benchmarks.cases import Case
 from benchmarks.empirical import KEY
 from benchmarks.measure import Side
 from ntkdip import kernels, networks
-from ntkdip.kernels.stationary import stationary
+from ntkdip.kernels.infinite.stationary import stationary
 
 CHECKED = 8
 """Pixels a side at which a spectrum is checked."""

@@ -20,8 +20,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float, Float64, Inexact
 
-from ntkdip.kernels import Kernel
-from ntkdip.kernels.dense import Factored
+from ntkdip.kernels import Factored, Kernel
 from ntkdip.operators import LinearOperator, apply_to_rows
 from ntkdip.progress import ticking
 from ntkdip.spaces import require_finite
@@ -112,7 +111,7 @@ class KernelRegime:
     -----
     Construction costs ``p`` products with ``W`` and one dense eigenproblem of size
     ``p = A.range.real_size``: O(n^2 p + p^3) time, about ``40 (n p + p^2)`` bytes at its peak.
-    Of a kernel that knows a factor of ``r`` columns (`ntkdip.kernels.dense.Factored`; twice as
+    Of a kernel that knows a factor of ``r`` columns (`ntkdip.kernels.Factored`; twice as
     many for complex images) the SVD of ``A F`` takes its place: O(p r^2) and ``r``
     applications of ``A``, about ``32 p r`` bytes; nothing of ``n x n`` or ``p x p`` is made.
     Source: design page, section 1.

@@ -12,7 +12,7 @@ import pytest
 from flax import nnx
 
 from ntkdip import kernels, networks, operators, training
-from ntkdip.kernels.resampling import resampling_matrix
+from ntkdip.kernels.infinite.resampling import resampling_matrix
 from ntkdip.networks import Architecture
 from ntkdip.networks.layers import (
     Abs,
@@ -35,7 +35,7 @@ from ntkdip.networks.modules import (
     Pooling,
     Upsampling,
 )
-from tests.kernels.analytic_zoo import EVERY, hard_input
+from tests.kernels.infinite.analytic_zoo import EVERY, hard_input
 
 KEY = jax.random.key(0)
 

@@ -10,7 +10,7 @@ import pytest
 
 from ntkdip import operators
 from ntkdip.kernels import BothParts, DenseKernel, Kernel
-from ntkdip.kernels.low_rank import LowRankKernel
+from ntkdip.kernels.infinite.low_rank import LowRankKernel
 from ntkdip.operators import real_matrix
 from ntkdip.spaces import Space
 from ntkdip.theory import KernelRegime, regime

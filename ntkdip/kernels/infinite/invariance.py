@@ -10,8 +10,8 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Float
 
+from ntkdip.kernels.infinite.recursion import channels_last
 from ntkdip.kernels.memory import require_memory
-from ntkdip.kernels.recursion import channels_last
 from ntkdip.networks import Architecture, input_shape, layers
 from ntkdip.networks.architecture import require_input
 from ntkdip.spaces import require_finite

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from ntkdip import networks
-from ntkdip.kernels import NoClosedFormError, analytic, rows
-from ntkdip.kernels.reach import Lines, Pixels, walk
-from ntkdip.kernels.rows import kernel_rows
+from ntkdip.kernels import NoClosedFormError, analytic
+from ntkdip.kernels.infinite import rows
+from ntkdip.kernels.infinite.reach import Lines, Pixels, walk
+from ntkdip.kernels.infinite.rows import kernel_rows
 from ntkdip.networks import Architecture
 from ntkdip.networks.layers import (
     AveragePool,

@@ -12,13 +12,13 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float, Float64, Int
 
-from ntkdip.kernels.analytic import Precision
 from ntkdip.kernels.both_parts import BothParts
-from ntkdip.kernels.closed_form import require_closed_form
-from ntkdip.kernels.diagonals import Kind
+from ntkdip.kernels.infinite.analytic import Precision
+from ntkdip.kernels.infinite.closed_form import require_closed_form
+from ntkdip.kernels.infinite.diagonals import Kind
+from ntkdip.kernels.infinite.recursion import channels_last
+from ntkdip.kernels.infinite.rows import kernel_rows
 from ntkdip.kernels.memory import allowed_bytes, available_bytes, require_memory
-from ntkdip.kernels.recursion import channels_last
-from ntkdip.kernels.rows import kernel_rows
 from ntkdip.networks import Architecture, layers
 from ntkdip.networks.architecture import require_input
 from ntkdip.progress import counting, ticking
@@ -236,7 +236,7 @@ def low_rank(
     Pivots that the others of a block make superfluous are dropped.  Negative residuals are
     rounding, and set to 0.
 
-    Cost: ``rank`` rows (`ntkdip.kernels.rows`) and O(q rank^2); ``8 q (rank + 4 block)``
+    Cost: ``rank`` rows (`ntkdip.kernels.infinite.rows`) and O(q rank^2); ``8 q (rank + 4 block)``
     bytes and what rows take.  Source: Chen, Epperly, Tropp and Webber, "Randomly pivoted
     Cholesky" (2023), algorithms 1 and 2; the rows are ours.
     """

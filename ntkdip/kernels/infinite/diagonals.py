@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ntkdip.kernels.recursion import Pointwise, State, run_chain, total
-from ntkdip.kernels.resampling import resampling_matrix
+from ntkdip.kernels.infinite.reach import axis_sources
+from ntkdip.kernels.infinite.recursion import Pointwise, State, run_chain, total
+from ntkdip.kernels.infinite.resampling import resampling_matrix
 from ntkdip.networks import layers
 from ntkdip.progress import track
 
@@ -140,10 +141,7 @@ def resampled_source(
 ) -> Source:
     """Blocks of kernels after a resampling, from those before it as a whole."""
     h, w = K.shape[:2]
-    along_rows = resampling_matrix(layer, h)
-    entries = int((along_rows != 0).sum(1).max())
-    pixels = np.argsort(along_rows == 0, axis=1, kind="stable")[:, :entries]
-    shares = np.take_along_axis(along_rows, pixels, axis=1)
+    pixels, shares = (M.T for M in axis_sources(layer, h))
     along_columns = resampling_matrix(layer, w) if axes == 2 else np.eye(w)
     constants = jnp.asarray(pixels), *(jnp.asarray(M, K.dtype) for M in (shares, along_columns))
     K, T = _by_rows(K), None if T is None else _by_rows(T)

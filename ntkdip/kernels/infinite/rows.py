@@ -1,7 +1,7 @@
 """Rows of analytic kernels: between a few pixels and all, where no whole kernel fits.
 
 The few pixels' side of every layer's kernel is a set of pixels, walked backwards from the
-outputs (`ntkdip.kernels.reach`) and gathered; the other side is the whole image, in strips
+outputs (`ntkdip.kernels.infinite.reach`) and gathered; the other side is the whole image, in strips
 of image rows.  Ours.
 """
 
@@ -18,14 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64, Int
 
-from ntkdip.kernels.analytic import Precision
-from ntkdip.kernels.closed_form import require_closed_form
-from ntkdip.kernels.diagonals import Kind
+from ntkdip.kernels.infinite.analytic import Precision
+from ntkdip.kernels.infinite.closed_form import require_closed_form
+from ntkdip.kernels.infinite.diagonals import Kind
+from ntkdip.kernels.infinite.reach import Pixels, Walked, chunks, mixes, walk
+from ntkdip.kernels.infinite.recursion import Pointwise, State, channels_last, total
+from ntkdip.kernels.infinite.resampling import resampling_matrix
+from ntkdip.kernels.infinite.variances import Program, all_variances, diagonal_pairs, pairs_bytes
 from ntkdip.kernels.memory import allowed_bytes, require_memory
-from ntkdip.kernels.reach import Pixels, Walked, chunks, mixes, walk
-from ntkdip.kernels.recursion import Pointwise, State, channels_last, total
-from ntkdip.kernels.resampling import resampling_matrix
-from ntkdip.kernels.variances import Program, all_variances, diagonal_pairs, pairs_bytes
 from ntkdip.networks import Architecture, layers
 from ntkdip.networks.architecture import require_input
 from ntkdip.spaces import require_finite

@@ -77,7 +77,7 @@ class StationaryKernel:
             raise ValueError(
                 "a kernel is symmetric: W[p, p + d] = W[p + d, p]; these rows miss it by "
                 f"{asymmetry:.3g} (largest entry {largest:.3g}). Use (rows + "
-                "ntkdip.kernels.bloch.mirrored(rows)) / 2 if that is rounding"
+                "ntkdip.kernels.infinite.bloch.mirrored(rows)) / 2 if that is rounding"
             )
 
     @property

@@ -12,9 +12,9 @@ import pytest
 
 from ntkdip import kernels, networks, operators, theory
 from ntkdip.kernels import BothParts, Kernel
-from ntkdip.kernels.bloch import StationaryKernel, mirrored
-from ntkdip.kernels.invariance import shift_period
-from ntkdip.kernels.stationary import stationary
+from ntkdip.kernels.infinite.bloch import StationaryKernel, mirrored
+from ntkdip.kernels.infinite.invariance import shift_period
+from ntkdip.kernels.infinite.stationary import stationary
 from ntkdip.networks import Architecture
 from ntkdip.networks.layers import (
     AveragePool,

@@ -19,9 +19,9 @@ from typing import Any, NamedTuple, TypeVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkdip.kernels.activations import dual
-from ntkdip.kernels.closed_form import require_closed_form
-from ntkdip.kernels.resampling import resampling_matrix
+from ntkdip.kernels.infinite.activations import dual
+from ntkdip.kernels.infinite.closed_form import require_closed_form
+from ntkdip.kernels.infinite.resampling import resampling_matrix
 from ntkdip.networks import Architecture, layers
 from ntkdip.networks.architecture import require_input
 

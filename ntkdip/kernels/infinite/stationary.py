@@ -17,15 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ntkdip.kernels.analytic import FLOAT32_RANGE, Precision
-from ntkdip.kernels.bloch import StationaryKernel, mirrored
 from ntkdip.kernels.both_parts import BothParts
-from ntkdip.kernels.closed_form import require_closed_form
-from ntkdip.kernels.diagonals import Kind
-from ntkdip.kernels.invariance import given_input, input_row, invariance
+from ntkdip.kernels.infinite.analytic import FLOAT32_RANGE, Precision
+from ntkdip.kernels.infinite.bloch import StationaryKernel, mirrored
+from ntkdip.kernels.infinite.closed_form import require_closed_form
+from ntkdip.kernels.infinite.diagonals import Kind
+from ntkdip.kernels.infinite.invariance import given_input, input_row, invariance
+from ntkdip.kernels.infinite.recursion import Pointwise, State, run_chain, total
+from ntkdip.kernels.infinite.resampling import resampling_matrix
 from ntkdip.kernels.memory import allowed_bytes, require_memory
-from ntkdip.kernels.recursion import Pointwise, State, run_chain, total
-from ntkdip.kernels.resampling import resampling_matrix
 from ntkdip.networks import Architecture, layers
 from ntkdip.progress import ticking
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ntkdip import kernels, networks
-from tests.kernels.analytic_zoo import SHARED, WIDTH, hard_input
+from tests.kernels.infinite.analytic_zoo import SHARED, WIDTH, hard_input
 
 BARS = {"float64": 1e-8, "float32": 1e-4}
 """Measured at most: 2.1e-9 and 4.8e-5, all of it neural-tangents' (below)."""

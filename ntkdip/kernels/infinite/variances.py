@@ -2,7 +2,7 @@
 
 A convolution makes variances of variances.  A resampling also needs covariances of
 neighbours: those pairs of pixels on which the result depends are walked backwards from it
-(`ntkdip.kernels.reach`) and computed, exactly, and no others.  Ours.
+(`ntkdip.kernels.infinite.reach`) and computed, exactly, and no others.  Ours.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float64, Int
 
-from ntkdip.kernels.diagonals import Kind
-from ntkdip.kernels.reach import Pairs, Shape, Step, Walked, mixes, walk
-from ntkdip.kernels.recursion import Pointwise, State, run_chain, total
+from ntkdip.kernels.infinite.diagonals import Kind
+from ntkdip.kernels.infinite.reach import Pairs, Shape, Step, Walked, mixes, walk
+from ntkdip.kernels.infinite.recursion import Pointwise, State, run_chain, total
 from ntkdip.networks import layers
 
 CHUNK = 2**16

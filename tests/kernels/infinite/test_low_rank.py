@@ -11,7 +11,7 @@ import pytest
 from ntkdip import networks
 from ntkdip.kernels import BothParts, DenseKernel, Kernel, NoClosedFormError, analytic
 from ntkdip.kernels.dense import Factored
-from ntkdip.kernels.low_rank import FLOOR, LowRankKernel, low_rank, pivoted_cholesky
+from ntkdip.kernels.infinite.low_rank import FLOOR, LowRankKernel, low_rank, pivoted_cholesky
 from ntkdip.spaces import Space
 
 SHAPE = (8, 7)

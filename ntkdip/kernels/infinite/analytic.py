@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ntkdip.kernels import diagonals
 from ntkdip.kernels.both_parts import BothParts
-from ntkdip.kernels.closed_form import require_closed_form
 from ntkdip.kernels.dense import DenseKernel
+from ntkdip.kernels.infinite import diagonals
+from ntkdip.kernels.infinite.closed_form import require_closed_form
+from ntkdip.kernels.infinite.recursion import Whole, channels_last, covariances, run_chain
 from ntkdip.kernels.memory import allowed_bytes, require_memory
-from ntkdip.kernels.recursion import Whole, channels_last, covariances, run_chain
 from ntkdip.networks import Architecture, layers
 from ntkdip.networks.architecture import require_input
 from ntkdip.progress import ticking

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ntkdip import kernels, networks
-from ntkdip.kernels import diagonals
+from ntkdip.kernels.infinite import diagonals
 from ntkdip.networks import Architecture
 from ntkdip.networks.layers import (
     AveragePool,
@@ -20,7 +20,7 @@ from ntkdip.networks.layers import (
     Residual,
     Upsample,
 )
-from tests.kernels.analytic_zoo import EVERY, WIDTH, hard_input
+from tests.kernels.infinite.analytic_zoo import EVERY, WIDTH, hard_input
 
 
 def reference(net, z, z2=None):

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeGuard
 
 import numpy as np
 
-from ntkdip.kernels.resampling import resampling_matrix
+from ntkdip.kernels.infinite.resampling import resampling_matrix
 from ntkdip.networks import layers
 
 Shape = tuple[int, ...]
