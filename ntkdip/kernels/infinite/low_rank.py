@@ -52,7 +52,9 @@ class LowRankKernel:
     -----
     What is left out, ``R = W - W_r``, is positive semidefinite.  So its trace, the sum of
     ``residual``, is its nuclear norm, and bounds its Frobenius and spectral norm; entries
-    are bounded by ``|R_ij| <= sqrt(R_ii R_jj)``.
+    are bounded by ``|R_ij| <= sqrt(R_ii R_jj)``.  The trace counts every small eigenvalue: on
+    WCNN kernels of a 64 x 64 MRI slice the largest eigenvalue of ``R`` is 40 (rank 64) to 240
+    times (rank 1024) smaller.
 
     What this means for `theory`.  ``A W_r A* <= A W A*``, so no eigenvalue of the data's
     kernel is too large, and fits are slower than with ``W``.  Let ``z_t`` and ``w_t`` be
@@ -91,7 +93,7 @@ class LowRankKernel:
 
     @property
     def factors(self) -> tuple[Float64[np.ndarray, "n r"], ...]:
-        """The factor, for `ntkdip.kernels.dense.Factored`."""
+        """The factor, for `ntkdip.kernels.Factored`."""
         return (self.factor,)
 
     @property
