@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import tracemalloc
 
 import jax
@@ -141,7 +142,8 @@ def test_memory_does_not_grow_with_seeds() -> None:
 @pytest.mark.parametrize("average", [monte_carlo, monte_carlo_nngp])
 def test_refuses_before_work(average, monkeypatch) -> None:
     z = jax.random.normal(KEY, (9, 2))
-    monkeypatch.setattr("ntkdip.kernels.monte_carlo._average", None)
+    # The package's name for the module is the function's.
+    monkeypatch.setattr(sys.modules["ntkdip.kernels.monte_carlo"], "_average", None)
     with pytest.raises(ValueError, match=r"at least 2 seeds, and about 16 .* got 1"):
         average(COMPLEX, z, key=KEY, seeds=1)
     with pytest.raises(ValueError, match="network input: 1 of 18"):

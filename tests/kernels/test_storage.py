@@ -63,8 +63,11 @@ def test_an_unknown_layer_comes_back_as_a_dictionary(
     assert found["class"] == "Architecture"
     assert found["fields"]["layers"][0] == {
         "class": "Conv",
-        "fields": {"channels": 8, "kernel_size": 1, "gain": 1.0, "padding": "zero"},
-    }
+        "fields": {
+            "channels": 8, "kernel_size": 1, "gain": 1.0, "padding": "zero", "stride": 1,
+            "bias_variance": 0.0, "trained": True,
+        },
+    }  # fmt: skip
 
 
 def test_no_byte_can_change_unnoticed(stored: Path) -> None:
