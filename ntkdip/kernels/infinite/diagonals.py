@@ -29,8 +29,8 @@ from ntkdip.progress import track
 
 Kind = Literal["ntk", "nngp"]
 
-ENTRIES = 2**16
-"""Entries of the arrays that are worked on at a time: a few of them fit a second-level cache."""
+ENTRIES = 2**15
+"""Entries of the arrays that are worked on at a time: a dozen fit a second-level cache."""
 
 TEMPORARIES = 12
 """Such arrays that a step may hold at once."""

@@ -14,8 +14,6 @@ from tests.kernels.infinite.analytic_zoo import SHARED, WIDTH, hard_input
 BARS = {"float64": 1e-8, "float32": 1e-4}
 """Measured at most: 2.1e-9 and 4.8e-5, all of it neural-tangents' (below)."""
 
-EACH = [pytest.param("float64"), pytest.param("float32", marks=pytest.mark.slow)]
-
 
 @functools.cache
 def theirs(name, precision):
@@ -25,8 +23,9 @@ def theirs(name, precision):
     return networks.stax_pixel_kernels(kernel_fn, z, dtype=np.dtype(precision).type)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHARED)
-@pytest.mark.parametrize("precision", EACH)
+@pytest.mark.parametrize("precision", BARS)
 def test_agrees_with_neural_tangents(name, precision) -> None:
     net, shape, channels = SHARED[name]
     z = hard_input(shape, channels)

@@ -14,6 +14,8 @@ import pytest
 from ntkdip import kernels, networks
 from ntkdip.kernels import pixel_kernels
 
+pytestmark = pytest.mark.slow
+
 
 class Case(NamedTuple):
     """A family of networks by width, and the shape of its input."""
