@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 
 import mpmath
 import numpy as np
@@ -10,6 +11,12 @@ import pytest
 
 from ntkdip import kernels, networks
 from tests.kernels.infinite.analytic_zoo import SHARED, WIDTH, hard_input
+
+# As README.md says, without neural-tangents what needs it is skipped.
+pytestmark = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("neural_tangents", "frozendict"))),
+    reason="neural-tangents is not installed",
+)
 
 BARS = {"float64": 1e-8, "float32": 1e-4}
 """Measured at most: 2.1e-9 and 4.8e-5, all of it neural-tangents' (below)."""
