@@ -91,7 +91,8 @@ class Plan:
 
 def make_plan(net: Functional) -> Plan:
     """The plan of a network; traced once for each function and shapes."""
-    leaves = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in net.leaves)
+    # As JAX will hold them: without x64, NumPy's float64 becomes float32.
+    leaves = tuple(jax.eval_shape(lambda *leaves: leaves, *net.leaves))
     trained = tuple(rate > 0 for rate in net.all_rates)
     return _plan(net.image, jax.tree.structure(net.params), leaves, trained, net.space, net.name)
 
