@@ -5,84 +5,49 @@
     z_t = z_0 + W A* U phi_t(L) U^T (y - A z_0),    S = A W A* = U L U^T,
     phi_t(l) = (1 - (1 - eta l)^t) / l,
 
-valid for every PSD ``W`` and every ``t``, on real embeddings.  One eigenproblem of the
-size of the data; everything after it is a spectral filter.
+valid for every PSD ``W`` and every ``t``, on real embeddings.  One spectral problem
+(`ntkdip.theory.spectra`); everything after it is a filter (`ntkdip.theory.filters`).
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
-from jaxtyping import Float, Float64, Inexact
+from jaxtyping import Float64, Inexact
 
-from ntkdip.kernels import Factored, Kernel
+from ntkdip.kernels import Kernel, MatrixFreeKernel
 from ntkdip.operators import LinearOperator, apply_to_rows
-from ntkdip.progress import ticking
 from ntkdip.spaces import require_finite
+from ntkdip.theory.filters import GradientDescent, Method
+from ntkdip.theory.krylov import KrylovSettings, KrylovSpectrum
+from ntkdip.theory.spectra import (
+    ExactSpectrum,
+    Filter,
+    Spectrum,
+    dense_spectrum,
+    powers,
+    require_adjoint,
+)
+from ntkdip.theory.waves import wave_spectrum
 
-RANK_TOLERANCE = 1e-12
-"""Eigenvalues of ``A W A*`` below this share of the largest count as zero."""
-
-PRODUCT_ROWS = 4096
-"""Rows of a product with a factor that are made at a time."""
-
-IMAGES_BYTES = 32 * 2**20
-"""Bytes of the images of a factor to which the operator is applied at a time."""
+Times = Sequence[float] | np.ndarray
+"""Iterations, non-negative integers (or times, for gradient flow), or ``inf``."""
 
 
 class MeanSquaredError(NamedTuple):
     """Theorem 2 at given iterations: ``total = bias + variance``, sums over pixels.
 
-    ``bias`` is the squared norm of the noise-free error; each field is float64 ``(T,)``.
+    ``bias`` (T,) is the squared norm of the noise-free error.  For several noise levels
+    ``total``, ``variance`` and ``error`` have one row each, ``(levels, T)``.  ``error`` is the
+    standard error of ``variance``: 0, unless it was estimated from products (`krylov`).
     """
 
-    total: Float64[np.ndarray, " T"]
+    total: Float64[np.ndarray, "*levels T"]
     bias: Float64[np.ndarray, " T"]
-    variance: Float64[np.ndarray, " T"]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Spectrum:
-    """``S = U L U^T`` without its null space, and ``G = W A* U`` (n x r)."""
-
-    values: np.ndarray
-    vectors: np.ndarray
-    images: np.ndarray | _FactoredImages
-
-    @cached_property
-    def energies(self) -> np.ndarray:
-        """``|W A* u_i|^2``, ``(r,)``."""
-        if isinstance(self.images, _FactoredImages):
-            return self.images.energies()
-        return np.sum(self.images**2, axis=0)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _FactoredImages:
-    """``G = F C`` with ``F = diag(factors)``, as a product: ``G`` is larger than ``F``."""
-
-    factors: tuple[np.ndarray, ...]
-    coefficients: np.ndarray
-
-    def __matmul__(self, v: np.ndarray) -> np.ndarray:
-        return np.concatenate([F @ part for F, part in self._blocks(self.coefficients @ v)])
-
-    def energies(self) -> np.ndarray:
-        total = np.zeros(self.coefficients.shape[1])
-        for F, part in self._blocks(self.coefficients):
-            # 13 times faster here than the norms of R_F C, from a QR factorisation of F.
-            for start in range(0, len(F), PRODUCT_ROWS):
-                total += np.sum((F[start : start + PRODUCT_ROWS] @ part) ** 2, axis=0)
-        return total
-
-    def _blocks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        ends = np.cumsum([F.shape[1] for F in self.factors])[:-1]
-        return zip(self.factors, np.split(rows, ends), strict=True)
+    variance: Float64[np.ndarray, "*levels T"]
+    error: Float64[np.ndarray, "*levels T"]
 
 
 class KernelRegime:
@@ -94,27 +59,42 @@ class KernelRegime:
         Kernel on the images of ``A``, symmetric PSD.  Only what the dynamics see of it,
         ``A W A*``, is tested for that.
     A
-        Forward operator.
+        Forward operator; its adjoint is tested (dot test).
     step_size
-        ``eta``, in ``0 < eta < 2 / lambda_max(A W A*)``; ``1 / lambda_max`` if None.
+        ``eta`` of gradient descent, in ``0 < eta < 2 / lambda_max(A W A*)``; ``1 / lambda_max``
+        if None.
     z0
         Start ``z_0``, an image; zero if None (a centred network).
+    method
+        Another iteration (`ntkdip.theory.filters`): momentum, gradient flow, weight decay.  It
+        brings its own step size and bound.
+    krylov
+        How Lanczos works for kernels that are known by their products.  Given, every kernel
+        is treated so; None: those of `ntkdip.kernels.matrix_free`, which needs it.
 
     Raises
     ------
     ValueError
-        If ``W`` and ``A`` act on different spaces, ``A W A*`` is not PSD beyond rounding
-        (its smallest eigenvalue is named), ``W`` is zero on the data, the step size is
-        not stable (the bound is named), or the start is not finite.
+        If ``W`` and ``A`` act on different spaces, ``A.adjoint`` is not the adjoint,
+        ``A W A*`` is not symmetric or not PSD beyond rounding (its smallest eigenvalue is
+        named), ``W`` is zero on the data, the step size is not stable (the bound is named),
+        the start is not finite, or a matrix-free kernel comes without ``krylov``.
 
     Notes
     -----
-    Construction costs ``p`` products with ``W`` and one dense eigenproblem of size
-    ``p = A.range.real_size``: O(n^2 p + p^3) time, about ``40 (n p + p^2)`` bytes at its peak.
-    Of a kernel that knows a factor of ``r`` columns (`ntkdip.kernels.Factored`; twice as
-    many for complex images) the SVD of ``A F`` takes its place: O(p r^2) and ``r``
-    applications of ``A``, about ``32 p r`` bytes; nothing of ``n x n`` or ``p x p`` is made.
-    Source: design page, section 1.
+    With ``n = A.domain.real_size``, ``p = A.range.real_size``, construction costs
+
+    - dense kernels: ``p`` products with ``W`` and one eigenproblem of size ``p``: O(n^2 p + p^3)
+      time, about ``40 (n p + p^2)`` bytes at its peak;
+    - kernels that know a factor of ``r`` columns (`ntkdip.kernels.Factored`; twice as many for
+      complex images): the SVD of ``A F``: O(p r^2) and ``r`` applications of ``A``, about
+      ``32 p r`` bytes; nothing of ``n x n`` or ``p x p`` is made;
+    - stationary kernels of ``M`` phases under masked Fourier sampling or the identity: FFTs and
+      ``q / M`` eigenproblems of size ``M``, O(M q log q + M^2 q), ``48 M q`` bytes;
+    - products only: Lanczos for the largest eigenvalue; each vector of data then costs some
+      hundred products, and ``8 n`` bytes a product.
+
+    Every call after that costs the same for any ``t``.  Source: design page, section 1.
     """
 
     def __init__(
@@ -124,11 +104,17 @@ class KernelRegime:
         *,
         step_size: float | None = None,
         z0: Inexact[Any, "..."] | None = None,
+        method: Method | None = None,
+        krylov: KrylovSettings | None = None,
     ):
         if W.space != A.domain:
             raise ValueError(
                 f"the kernel acts on images in {W.space}, the operator on images in {A.domain}; "
                 "build both for the same shape and field (real or complex)"
+            )
+        if method is not None and step_size is not None:
+            raise ValueError(
+                f"the method brings its own step size ({method}); give one of step_size and method"
             )
         self.W, self.A = W, A
         if z0 is None:
@@ -136,19 +122,37 @@ class KernelRegime:
         else:
             require_finite(z0, "start z0")
             self._z0 = W.space.embed(np.asarray(z0)).astype(np.float64)
-        self._spectrum = _data_spectrum(W, A)
-        self.step_size = self._checked_step(step_size)
+        require_adjoint(A)
+        self._spectrum = _spectrum(W, A, krylov)
+        chosen = GradientDescent(step_size) if method is None else method
+        self.method = chosen.resolved(self._spectrum.largest)
+
+    @property
+    def step_size(self) -> float:
+        """``eta``."""
+        assert self.method.step_size is not None
+        return self.method.step_size
 
     def step_size_bound(self) -> float:
-        """``2 / lambda_max(A W A*)``: smaller positive step sizes are stable, no others."""
-        return 2.0 / float(self._spectrum.values[0])
+        """Smaller positive step sizes are stable, no others.
+
+        ``2 / lambda_max(A W A*)`` for gradient descent.
+        """
+        return self.method.step_size_bound(self._spectrum.largest)
 
     def data_eigenvalues(self) -> Float64[np.ndarray, " r"]:
-        """Nonzero eigenvalues of ``A W A*``, falling."""
-        return self._spectrum.values
+        """Nonzero eigenvalues of ``A W A*`` on the real embedding, falling.
+
+        Raises `ValueError` where the kernel is only known by its products.
+        """
+        spectrum = self.exact_spectrum("the eigenvalues of A W A*")
+        values = np.repeat(np.sort(spectrum.values)[::-1], spectrum.multiplicity)
+        return values[values > spectrum.rank_tolerance * spectrum.largest]
 
     def limit(self, y: Inexact[Any, "..."]) -> Inexact[np.ndarray, "..."]:
         """``z_inf = z_0 + W A* (A W A*)^+ (y - A z_0)``: Theorem 1's reconstruction.
+
+        With a ridge ``r`` it is ``z_0 + W A* (A W A* + r I)^-1 (y - A z_0)``.
 
         Parameters
         ----------
@@ -161,9 +165,7 @@ class KernelRegime:
         """
         return self.trajectory(y, [np.inf])[0]
 
-    def trajectory(
-        self, y: Inexact[Any, "..."], t: Sequence[float] | np.ndarray
-    ) -> Inexact[np.ndarray, "T ..."]:
+    def trajectory(self, y: Inexact[Any, "..."], t: Times) -> Inexact[np.ndarray, "T ..."]:
         """Reconstructions ``z_t``; any ``t`` costs the same.
 
         Parameters
@@ -177,14 +179,26 @@ class KernelRegime:
         -------
         Images ``(T, *A.domain.shape)``, float64 or complex128.
         """
-        self.A.range.check(y, "data")
-        require_finite(y, "data")
-        residual = self._embedded_data(y) - self._forward(self._z0)
-        moved = self._spectrum.images @ (self._filter(t) * self._coefficients(residual)).T
-        return np.stack([self.W.space.unembed(self._z0 + column) for column in moved.T])
+        return self.trajectory_with_error(y, t)[0]
+
+    def trajectory_with_error(
+        self, y: Inexact[Any, "..."], t: Times
+    ) -> tuple[Inexact[np.ndarray, "T ..."], Float64[np.ndarray, " T"]]:
+        """`trajectory`, and estimates of ``||error of z_t|| / ||z_t - z_0||``, ``(T,)``.
+
+        0 where the dynamics are exact to rounding; where they come from products, the change
+        that the last products made.
+        """
+        moved, error = self._spectrum.moved(self.start_residual(y), self._filter(t))
+        images = [self.W.space.unembed(self._z0 + column) for column in moved.T]
+        return np.stack(images), error
+
+    def residual(self, y: Inexact[Any, "..."], t: Times) -> Float64[np.ndarray, " T"]:
+        """``||y - A z_t||``, ``(T,)``; parameters as for `trajectory`."""
+        return np.sqrt(self._spectrum.misfit(self.start_residual(y), self._filter(t)))
 
     def mse(
-        self, x: Inexact[Any, "..."], sigma: float, t: Sequence[float] | np.ndarray
+        self, x: Inexact[Any, "..."], sigma: float | Sequence[float] | np.ndarray, t: Times
     ) -> MeanSquaredError:
         """Theorem 2: expected squared error at iterations ``t``, bias and variance apart.
 
@@ -194,7 +208,7 @@ class KernelRegime:
             The true image, shape ``A.domain.shape``.
         sigma
             Noise level: ``E|n_i|^2 = sigma^2`` a sample, real or complex (so ``sigma^2``
-            or ``sigma^2 / 2`` a real dimension).
+            or ``sigma^2 / 2`` a real dimension).  Several levels cost no more than one.
         t
             Iterations, non-negative integers or ``inf``.
 
@@ -202,111 +216,100 @@ class KernelRegime:
         -------
         `MeanSquaredError`: ``E ||z_t - x||^2`` (a sum over pixels) and its parts.
         """
+        phi, s2 = self._filter(t), self.noise_variance(sigma)
+        bias = np.sum(self._noise_free_error(x, phi) ** 2, axis=0)
+        energy, error = self._spectrum.noise(phi)
+        variance = np.multiply.outer(s2, energy)
+        return MeanSquaredError(bias + variance, bias, variance, np.multiply.outer(s2, error))
+
+    def bias_map(
+        self, x: Inexact[Any, "..."], t: Times, *, frequencies: bool = False
+    ) -> Float64[np.ndarray, "T ..."]:
+        """Squared noise-free error of every pixel, or every (centred) Fourier coefficient.
+
+        Parameters
+        ----------
+        x, t
+            As for `mse`.
+        frequencies
+            In k-space (orthonormal FFT, zero frequency at ``n // 2``) instead of the image.
+
+        Returns
+        -------
+        ``(T, *A.domain.shape)``; sums to `mse`'s bias.
+        """
+        error, space = self._noise_free_error(x, self._filter(t)), self.A.domain
+        return powers(error, space, frequencies).reshape(-1, *space.shape)
+
+    def variance_map(
+        self, sigma: float, t: Times, *, frequencies: bool = False
+    ) -> Float64[np.ndarray, "T ..."]:
+        """Variance of every pixel, or of every Fourier coefficient: as `bias_map`.
+
+        Notes
+        -----
+        Cost: dense kernels ``O(n p T)`` and FFTs of ``p`` images for frequencies; stationary
+        ones a map an iteration.
+        """
+        phi, s2 = self._filter(t), self.noise_variance(sigma)
+        return s2 * self._spectrum.noise_map(phi, frequencies)
+
+    def freedom(self, t: Times) -> Float64[np.ndarray, " T"]:
+        """``tr(A W A* phi_t(A W A*))``, ``(T,)``: degrees of freedom that fit the data."""
+        return self._spectrum.freedom(self._filter(t))
+
+    def noise_variance(self, sigma: Any) -> np.ndarray:
+        """``s^2``, the noise variance of a real dimension of the data."""
+        sigma = np.asarray(sigma, np.float64)
+        if sigma.ndim > 1 or not ((sigma >= 0) & (sigma < np.inf)).all():
+            raise ValueError(f"sigma is a noise level, finite and at least 0; got {sigma}")
+        return np.asarray(sigma**2 / 2 if self.A.range.is_complex else sigma**2)
+
+    def exact_spectrum(self, what: str) -> ExactSpectrum:
+        """All eigenpairs of ``A W A*``; `ValueError` if the kernel is only known by products."""
+        if not isinstance(self._spectrum, ExactSpectrum):
+            raise ValueError(
+                f"{what} need all eigenpairs, and this kernel is known by its products only; "
+                "form it (ntkdip.kernels.empirical, or DenseKernel(W.dense(), W.space))"
+            )
+        return self._spectrum
+
+    def start_residual(self, y: Inexact[Any, "..."]) -> Float64[np.ndarray, " p"]:
+        """``y - A z_0`` on the real embedding, after a look at ``y``."""
+        self.A.range.check(y, "data")
+        require_finite(y, "data")
+        embedded = self.A.range.embed(np.asarray(y)).astype(np.float64)
+        return embedded - self._forward(self._z0)
+
+    def _noise_free_error(self, x: Any, phi: Filter) -> Float64[np.ndarray, "n T"]:
         self.A.domain.check(x, "true image")
         require_finite(x, "true image")
-        if not 0 <= sigma < np.inf:
-            raise ValueError(f"sigma is a noise level, finite and at least 0; got {sigma}")
-        spectrum, phi = self._spectrum, self._filter(t)
-        error = self._z0 - self.W.space.embed(np.asarray(x)).astype(np.float64)
-        seen = self._coefficients(self._forward(error))
-        bias = np.sum((error[:, None] - spectrum.images @ (phi * seen).T) ** 2, axis=0)
-        s2 = sigma**2 / 2 if self.A.range.is_complex else sigma**2
-        variance = s2 * (phi**2 @ spectrum.energies)
-        return MeanSquaredError(bias + variance, bias, variance)
+        away = self.W.space.embed(np.asarray(x)).astype(np.float64) - self._z0
+        return self._spectrum.moved(self._forward(away), phi).values - away[:, None]
 
-    def _checked_step(self, step_size: float | None) -> float:
-        bound = self.step_size_bound()
-        if step_size is None:
-            return bound / 2
-        if not 0 < step_size < bound:
-            raise ValueError(
-                f"step size {step_size:.6g} is not stable: gradient descent needs "
-                f"0 < eta < 2 / lambda_max(A W A*) = {bound:.6g}"
-            )
-        return float(step_size)
+    def _filter(self, t: Times) -> Filter:
+        """``phi_t``; in the limit, eigenvalues of the size of rounding count as zero."""
+        infinite = np.isinf(np.atleast_1d(np.asarray(t, np.float64)))
+        least = self._spectrum.rank_tolerance * self._spectrum.largest
 
-    def _filter(self, t: Sequence[float] | np.ndarray) -> np.ndarray:
-        """``phi_t`` on the eigenvalues, ``(T, r)``."""
-        t = np.atleast_1d(np.asarray(t, dtype=np.float64))[:, None]
-        finite = np.isfinite(t)
-        if (t < 0).any() or np.isnan(t).any() or (t[finite] % 1).any():
-            raise ValueError(f"iterations are non-negative integers or inf; got {t.ravel()}")
-        return gradient_descent_filter(self._spectrum.values, self.step_size, t)
+        def phi(values: np.ndarray) -> np.ndarray:
+            filtered = self.method(values, t)
+            if self.method.ridge == 0 and infinite.any():
+                filtered[np.ix_(infinite, values <= least)] = 0.0
+            return filtered
 
-    def _coefficients(self, data: np.ndarray) -> np.ndarray:
-        return self._spectrum.vectors.T @ data
+        return phi
 
     def _forward(self, v: np.ndarray) -> np.ndarray:
         return apply_to_rows(self.A, v[None])[0]
 
-    def _embedded_data(self, y: Any) -> np.ndarray:
-        return self.A.range.embed(np.asarray(y)).astype(np.float64)
 
-
-def gradient_descent_filter(
-    values: Float64[np.ndarray, " r"], step_size: float, t: Float[np.ndarray, "T 1"]
-) -> Float64[np.ndarray, "T r"]:
-    """``phi_t(l) = (1 - (1 - eta l)^t) / l`` for ``l > 0``, without cancellation."""
-    decay = step_size * values
-    slow = decay < 0.5
-    rate = np.log1p(-np.where(slow, decay, 0.5))
-    contraction = 1.0 - decay
-    odd = np.where(np.isfinite(t), t, 0) % 2 == 1
-    power = np.abs(contraction) ** t * np.where(odd, np.sign(contraction), 1.0)
-    reached = np.where(slow, -np.expm1(t * rate), 1.0 - power)
-    return reached / values
-
-
-def _data_spectrum(W: Kernel, A: LinearOperator) -> _Spectrum:
-    """Eigenproblem of ``S = A W A*`` on the real embedding of the data."""
-    factors = W.factors if isinstance(W, Factored) else None
-    if factors is not None:
-        return _factored_spectrum(factors, A)
-    adjoint_basis = apply_to_rows(A, np.eye(A.range.real_size), adjoint=True)
-    WA = W @ adjoint_basis.T
-    S = apply_to_rows(A, np.ascontiguousarray(WA.T))
-    with ticking(f"eigenproblem of size {len(S)}"):
-        values, vectors = scipy.linalg.eigh((S + S.T) / 2, driver="evd")
-    largest = values[-1]
-    _require_positive(values[0], largest)
-    kept = values > RANK_TOLERANCE * largest
-    values, vectors = values[kept][::-1], vectors[:, kept][:, ::-1]
-    return _Spectrum(values, vectors, WA @ vectors)
-
-
-def _factored_spectrum(factors: tuple[np.ndarray, ...], A: LinearOperator) -> _Spectrum:
-    """The same from ``A F = U s V^T`` for ``W = F F^T``, ``F = diag(factors)``.
-
-    ``S = U s^2 U^T`` and ``W A* U = F V s``.  The eigenproblem of ``(A F)^T A F`` would be
-    smaller, but squares the condition number: `RANK_TOLERANCE` keeps ``s`` down to 1e-6 of
-    the largest, and of their squares four digits would be left.
-    """
-    ranks = [F.shape[1] for F in factors]
-    rows = np.empty((sum(ranks), A.range.real_size))
-    many = max(1, IMAGES_BYTES // (8 * A.domain.real_size))
-    start, first = 0, 0
-    for F in factors:
-        for column in range(0, F.shape[1], many):
-            columns = F[:, column : column + many].T
-            images = np.zeros((len(columns), A.domain.real_size))
-            images[:, start : start + len(F)] = columns
-            rows[first : first + len(columns)] = apply_to_rows(A, images)
-            first += len(columns)
-        start += len(F)
-    with ticking(f"singular values of {rows.shape[1]} x {rows.shape[0]}"):
-        vectors, s, mixed = scipy.linalg.svd(
-            rows.T, full_matrices=False, overwrite_a=True, check_finite=False
-        )
-    largest = s[0] if s.size else 0.0
-    _require_positive(0.0, largest**2)
-    kept = s**2 > RANK_TOLERANCE * largest**2
-    product = _FactoredImages(factors, mixed[kept].T * s[kept])
-    return _Spectrum(s[kept] ** 2, vectors[:, kept], product)
-
-
-def _require_positive(smallest: float, largest: float) -> None:
-    if smallest < -1e-10 * abs(largest) or not largest > 0:
+def _spectrum(W: Kernel, A: LinearOperator, krylov: KrylovSettings | None) -> Spectrum:
+    if krylov is not None:
+        return KrylovSpectrum(W, A, krylov)
+    if isinstance(W, MatrixFreeKernel):
         raise ValueError(
-            "A W A* must be positive semidefinite and not zero; its eigenvalues run from "
-            f"{smallest:.3g} to {largest:.3g}. W is not a kernel, or measures nothing through A"
+            "a matrix-free kernel needs krylov=ntkdip.theory.KrylovSettings(key), which says how "
+            "Lanczos works; or form the kernel (ntkdip.kernels.empirical)"
         )
+    return wave_spectrum(W, A) or dense_spectrum(W, A)

@@ -13,7 +13,7 @@ from ntkdip.kernels import BothParts, DenseKernel, Kernel
 from ntkdip.kernels.infinite.low_rank import LowRankKernel
 from ntkdip.operators import real_matrix
 from ntkdip.spaces import Space
-from ntkdip.theory import KernelRegime, regime
+from ntkdip.theory import KernelRegime, spectra
 
 SHAPE = (6, 5)
 REAL = Space(SHAPE, False)
@@ -92,7 +92,7 @@ def test_it_is_that_of_the_matrix(field: bool, rank: int, decay: float, share: f
 def test_many_rounds_are_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     A, W = _operator(True), _kernel(True, 5)
     expected = KernelRegime(W, A).data_eigenvalues()
-    monkeypatch.setattr(regime, "IMAGES_BYTES", 1000)
+    monkeypatch.setattr(spectra, "IMAGES_BYTES", 1000)
     np.testing.assert_allclose(KernelRegime(W, A).data_eigenvalues(), expected, rtol=1e-12)
 
 
