@@ -3,9 +3,19 @@
 from ntkdip.theory.filters import GradientDescent, GradientFlow, HeavyBall, Method, Nesterov
 from ntkdip.theory.krylov import KrylovSettings
 from ntkdip.theory.regime import KernelRegime, MeanSquaredError
+from ntkdip.theory.search import Best
+from ntkdip.theory.stopping import (
+    StoppingRow,
+    estimate_noise,
+    gsure,
+    stop,
+    stopping_table,
+    sure,
+)
 from ntkdip.theory.verify import Check, Hypothesis, verify
 
 __all__ = [
+    "Best",
     "Check",
     "GradientDescent",
     "GradientFlow",
@@ -16,5 +26,11 @@ __all__ = [
     "MeanSquaredError",
     "Method",
     "Nesterov",
+    "StoppingRow",
+    "estimate_noise",
+    "gsure",
+    "stop",
+    "stopping_table",
+    "sure",
     "verify",
 ]

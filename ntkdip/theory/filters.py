@@ -49,6 +49,11 @@ class Method(abc.ABC):
         """Smaller positive step sizes are stable for eigenvalues up to ``largest``."""
         return self._stable_product / (largest + self.ridge)
 
+    @property
+    def swings(self) -> int:
+        """Iterations after which ``phi_t`` only moves one way, or between two neighbours."""
+        return 0
+
     def resolved(self, largest: float) -> Method:
         """The same method with its step size chosen, or found to be stable.
 
@@ -214,6 +219,13 @@ class Momentum(Method):
         beta = self.momentum
         still = self.step_size / (1 - beta) * (t - beta * (1 - beta**t) / (1 - beta))
         return _divided(moved, values, still)
+
+    @property
+    def swings(self) -> int:
+        """Until ``beta^(t/2)`` has fallen below 1e-6."""
+        if self.momentum == 0:
+            return 0
+        return int(np.ceil(2 * np.log(1e-6) / np.log(self.momentum)))
 
     @abc.abstractmethod
     def _characteristic(self, decay: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ from ntkdip.operators import LinearOperator, apply_to_rows
 from ntkdip.spaces import require_finite
 from ntkdip.theory.filters import GradientDescent, Method
 from ntkdip.theory.krylov import KrylovSettings, KrylovSpectrum
+from ntkdip.theory.search import Best, Curve, smallest
 from ntkdip.theory.spectra import (
     ExactSpectrum,
     Filter,
@@ -34,6 +35,13 @@ from ntkdip.theory.waves import wave_spectrum
 
 Times = Sequence[float] | np.ndarray
 """Iterations, non-negative integers (or times, for gradient flow), or ``inf``."""
+
+
+CURVE_ENTRIES = 2**23
+"""Entries of images that a search over iterations makes at a time."""
+
+EVERYTHING = 2**30
+"""Products are made once for all iterations."""
 
 
 class MeanSquaredError(NamedTuple):
@@ -189,13 +197,13 @@ class KernelRegime:
         0 where the dynamics are exact to rounding; where they come from products, the change
         that the last products made.
         """
-        moved, error = self._spectrum.moved(self.start_residual(y), self._filter(t))
+        moved, error = self._spectrum.moved(self.start_residual(y), self.filter(t))
         images = [self.W.space.unembed(self._z0 + column) for column in moved.T]
         return np.stack(images), error
 
     def residual(self, y: Inexact[Any, "..."], t: Times) -> Float64[np.ndarray, " T"]:
         """``||y - A z_t||``, ``(T,)``; parameters as for `trajectory`."""
-        return np.sqrt(self._spectrum.misfit(self.start_residual(y), self._filter(t)))
+        return np.sqrt(self._spectrum.misfit(self.start_residual(y), self.filter(t)))
 
     def mse(
         self, x: Inexact[Any, "..."], sigma: float | Sequence[float] | np.ndarray, t: Times
@@ -216,7 +224,7 @@ class KernelRegime:
         -------
         `MeanSquaredError`: ``E ||z_t - x||^2`` (a sum over pixels) and its parts.
         """
-        phi, s2 = self._filter(t), self.noise_variance(sigma)
+        phi, s2 = self.filter(t), self.noise_variance(sigma)
         bias = np.sum(self._noise_free_error(x, phi) ** 2, axis=0)
         energy, error = self._spectrum.noise(phi)
         variance = np.multiply.outer(s2, energy)
@@ -238,7 +246,7 @@ class KernelRegime:
         -------
         ``(T, *A.domain.shape)``; sums to `mse`'s bias.
         """
-        error, space = self._noise_free_error(x, self._filter(t)), self.A.domain
+        error, space = self._noise_free_error(x, self.filter(t)), self.A.domain
         return powers(error, space, frequencies).reshape(-1, *space.shape)
 
     def variance_map(
@@ -251,12 +259,50 @@ class KernelRegime:
         Cost: dense kernels ``O(n p T)`` and FFTs of ``p`` images for frequencies; stationary
         ones a map an iteration.
         """
-        phi, s2 = self._filter(t), self.noise_variance(sigma)
+        phi, s2 = self.filter(t), self.noise_variance(sigma)
         return s2 * self._spectrum.noise_map(phi, frequencies)
 
     def freedom(self, t: Times) -> Float64[np.ndarray, " T"]:
         """``tr(A W A* phi_t(A W A*))``, ``(T,)``: degrees of freedom that fit the data."""
-        return self._spectrum.freedom(self._filter(t))
+        return self._spectrum.freedom(self.filter(t))
+
+    def optimal_stopping(self, x: Inexact[Any, "..."], sigma: float) -> Best:
+        """``t* = argmin MSE_t`` over all iterations; infinity is an answer.
+
+        Parameters
+        ----------
+        x, sigma
+            As for `mse`.
+
+        Returns
+        -------
+        ``t`` and the smallest MSE.  Without the truth: `ntkdip.theory.stop`.
+        """
+        return self.best_iteration(lambda t: self.mse(x, sigma, t).total)
+
+    def best_iteration(self, curve: Curve) -> Best:
+        """Where a curve over iterations of these dynamics is smallest (`search.smallest`)."""
+        many = max(1, CURVE_ENTRIES // self.A.domain.real_size) if self.is_exact else EVERYTHING
+
+        def in_parts(t: np.ndarray) -> np.ndarray:
+            parts = [t[i : i + many] for i in range(0, len(t), many)]
+            return np.concatenate([curve(part) for part in parts])
+
+        return smallest(in_parts, self.horizon, self.method.swings)
+
+    @property
+    def horizon(self) -> float:
+        """Iterations after which the slowest direction has arrived, to rounding."""
+        spectrum = self._spectrum
+        slowest = spectrum.rank_tolerance * spectrum.largest
+        if isinstance(spectrum, ExactSpectrum):
+            slowest = float(spectrum.values[spectrum.values > slowest].min())
+        return 40.0 / (self.step_size * (slowest + self.method.ridge))
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all eigenpairs of ``A W A*`` are known."""
+        return isinstance(self._spectrum, ExactSpectrum)
 
     def noise_variance(self, sigma: Any) -> np.ndarray:
         """``s^2``, the noise variance of a real dimension of the data."""
@@ -287,8 +333,11 @@ class KernelRegime:
         away = self.W.space.embed(np.asarray(x)).astype(np.float64) - self._z0
         return self._spectrum.moved(self._forward(away), phi).values - away[:, None]
 
-    def _filter(self, t: Times) -> Filter:
-        """``phi_t``; in the limit, eigenvalues of the size of rounding count as zero."""
+    def filter(self, t: Times) -> Filter:
+        """``phi_t`` of eigenvalues ``(r,)``: ``(T, r)``.
+
+        In the limit, eigenvalues of the size of rounding count as zero.
+        """
         infinite = np.isinf(np.atleast_1d(np.asarray(t, np.float64)))
         least = self._spectrum.rank_tolerance * self._spectrum.largest
 

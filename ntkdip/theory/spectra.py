@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.fft
 import scipy.linalg
-from jaxtyping import Float64, Inexact
+from jaxtyping import Bool, Float64, Inexact
 
 from ntkdip.kernels import Factored, Kernel
 from ntkdip.operators import LinearOperator, apply_to_rows
@@ -85,6 +85,9 @@ class ExactSpectrum(Spectrum):
     values: Float64[np.ndarray, " r"]
     """Eigenvalues, rounding below 0 cut off."""
 
+    carries: Bool[np.ndarray, " r"]
+    """Whether data can have a coordinate; others are there for the layout, and 0."""
+
     multiplicity: int
     """Real dimensions of the data that each coordinate stands for."""
 
@@ -110,8 +113,12 @@ class ExactSpectrum(Spectrum):
         """``|(I - U U^T) data|^2``."""
 
     @abc.abstractmethod
-    def inverse_gram(self) -> Float64[np.ndarray, " r"]:
-        """``u_i^T (A A*)^+ u_i``."""
+    def backprojected(self, data: Float64[np.ndarray, " m"], phi: Filter) -> np.ndarray:
+        """``|A^+ (data - S phi(S) data)|^2``, ``(T,)``."""
+
+    @abc.abstractmethod
+    def backprojected_freedom(self, phi: Filter) -> tuple[np.ndarray, float]:
+        """``tr((A A*)^+ S phi(S))``, ``(T,)``, and ``tr((A A*)^+)``."""
 
     def moved(self, data: Float64[np.ndarray, " m"], phi: Filter) -> Estimated:
         filtered = phi(self.values)
@@ -143,6 +150,10 @@ class DenseSpectrum(ExactSpectrum):
     product: np.ndarray | FactoredImages
     multiplicity: int = 1
 
+    @property
+    def carries(self) -> Bool[np.ndarray, " r"]:  # type: ignore[override]
+        return np.ones(len(self.values), bool)
+
     def coefficients(self, data: Float64[np.ndarray, " m"]) -> Float64[np.ndarray, " r"]:
         return self.vectors.T @ data
 
@@ -173,11 +184,21 @@ class DenseSpectrum(ExactSpectrum):
             total += weights[:, some] @ powers(columns, space, frequencies)
         return total.reshape(-1, *space.shape)
 
-    def inverse_gram(self) -> Float64[np.ndarray, " r"]:
+    @cached_property
+    def _inverse_gram(self) -> np.ndarray:
+        """``(A A*)^+``, ``(m, m)``."""
         back = apply_to_rows(self.A, np.eye(self.A.range.real_size), adjoint=True)
         gram = apply_to_rows(self.A, back)
-        inverse = np.linalg.pinv((gram + gram.T) / 2, rcond=1e-12, hermitian=True)
-        return np.einsum("ir,ir->r", self.vectors, inverse @ self.vectors)
+        return np.linalg.pinv((gram + gram.T) / 2, rcond=1e-12, hermitian=True)
+
+    def backprojected(self, data: Float64[np.ndarray, " m"], phi: Filter) -> np.ndarray:
+        reached = phi(self.values) * self.values * self.coefficients(data)
+        left = data[:, None] - self.vectors @ reached.T
+        return np.sum(left * (self._inverse_gram @ left), axis=0)
+
+    def backprojected_freedom(self, phi: Filter) -> tuple[np.ndarray, float]:
+        weights = np.einsum("ir,ir->r", self.vectors, self._inverse_gram @ self.vectors)
+        return phi(self.values) @ (self.values * weights), float(np.trace(self._inverse_gram))
 
 
 def powers(

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import numpy as np
 import scipy.fft
-from jaxtyping import Complex128, Float64, Int
+from jaxtyping import Bool, Complex128, Float64, Int
 
 from ntkdip.kernels import BothParts, Kernel, StationaryKernel, require_memory
 from ntkdip.operators import Identity, LinearOperator, MaskedFourier, apply_to_rows
@@ -34,6 +34,7 @@ class WaveSpectrum(ExactSpectrum):
 
     A: LinearOperator
     values: Float64[np.ndarray, " r"]
+    carries: Bool[np.ndarray, " r"]
     multiplicity: int
     places: Int[np.ndarray, "K M"]
     sampled: Float64[np.ndarray, "K M"]
@@ -104,10 +105,21 @@ class WaveSpectrum(ExactSpectrum):
             np.add.at(diagonal, np.ravel_multi_index(tuple(away), shape), covariance[a])
         return scipy.fft.ifftn(diagonal.reshape(shape)).real
 
-    def inverse_gram(self) -> Float64[np.ndarray, " r"]:
-        inverse = np.divide(1.0, self.sampled, out=np.zeros_like(self.sampled),
-                            where=self.sampled > 0)  # fmt: skip
-        return np.einsum("kfm,kf->km", np.abs(self.vectors) ** 2, inverse).ravel()
+    def backprojected(self, data: Float64[np.ndarray, " m"], phi: Filter) -> np.ndarray:
+        left = (1 - self.values * phi(self.values)) * self.coefficients(data)
+        groups, M = self.places.shape
+        seen = self.vectors @ left.T.reshape(groups, M, -1)
+        return np.sum(np.abs(seen) ** 2 * self._inverse_sampled[..., None], axis=(0, 1))
+
+    def backprojected_freedom(self, phi: Filter) -> tuple[np.ndarray, float]:
+        weights = np.einsum("kfm,kf->km", np.abs(self.vectors) ** 2, self._inverse_sampled)
+        freedom = phi(self.values) @ (self.values * weights.ravel())
+        return self.multiplicity * freedom, self.multiplicity * float(self._inverse_sampled.sum())
+
+    @property
+    def _inverse_sampled(self) -> np.ndarray:
+        zero = np.zeros_like(self.sampled)
+        return np.divide(1.0, self.sampled, out=zero, where=self.sampled > 0)
 
 
 def wave_spectrum(W: Kernel, A: LinearOperator) -> WaveSpectrum | None:
@@ -133,16 +145,23 @@ def wave_spectrum(W: Kernel, A: LinearOperator) -> WaveSpectrum | None:
     )
     places, blocks = _fourier_blocks(kernel)
     sampled = _sampled(A)[places]
-    root = np.sqrt(sampled)
+    root, blind = np.sqrt(sampled), sampled == 0
+    seen = root[:, :, None] * blocks * root[:, None, :]
+    # Unsampled frequencies are kept apart from what is sampled and has eigenvalue 0.
+    scale = max(float(np.abs(seen).max()), 1.0)
+    alone = np.arange(places.shape[1])
+    seen[:, alone, alone] -= 2 * scale * blind
     with ticking(f"{groups} eigenproblems of size {places.shape[1]}"):
-        values, vectors = np.linalg.eigh(root[:, :, None] * blocks * root[:, None, :])
-    require_positive(values.min(), values.max())
+        values, vectors = np.linalg.eigh(seen)
+    carries = values > -scale
+    require_positive(values[carries].min(), values.max())
     waves = blocks @ (root[..., None] * vectors)
     waves *= resolved(np.linalg.norm(waves, axis=1, keepdims=True), waves.shape[1])
     dimensions = 2 if space.is_complex else 1
     return WaveSpectrum(
-        A, np.maximum(values, 0.0).ravel(), dimensions, places, sampled, vectors, waves
-    )
+        A, np.maximum(values, 0.0).ravel(), carries.ravel(), dimensions, places, sampled,
+        vectors, waves,
+    )  # fmt: skip
 
 
 def _sampled(A: MaskedFourier | Identity) -> Float64[np.ndarray, " q"]:
