@@ -16,39 +16,11 @@ import numpy as np
 from ntkdip.progress import track
 from ntkdip.theory.cases import Case, circulant, make_case, random_mask, wishart
 from ntkdip.theory.regime import KernelRegime
+from ntkdip.theory.verdicts import Check, Hypothesis
 
 DRAWS = 2000
 MONTE_CARLO_STEPS = (1, 20, 200)
 SIGMA = 0.3
-
-
-@dataclasses.dataclass(frozen=True)
-class Hypothesis:
-    """Something a theorem asks for, measured on the case at hand."""
-
-    statement: str
-    measured: float
-    holds: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """A conclusion, what was measured, and the bound it must not exceed."""
-
-    name: str
-    statement: str
-    hypotheses: tuple[Hypothesis, ...]
-    measured: float
-    bound: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether every hypothesis holds and the measurement is within its bound."""
-        return all(h.holds for h in self.hypotheses) and bool(self.measured <= self.bound)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-ready, with ``passed``."""
-        return {**dataclasses.asdict(self), "passed": self.passed}
 
 
 def verify(*, seed: int = 0, inject_fault: bool = False) -> list[Check]:
