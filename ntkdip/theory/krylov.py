@@ -22,7 +22,14 @@ from jaxtyping import Array, Float64
 from ntkdip.kernels import ConvergenceWarning, Kernel
 from ntkdip.operators import LinearOperator, apply_to_rows
 from ntkdip.progress import ticking, track
-from ntkdip.theory.spectra import Estimated, Filter, Spectrum, powers, require_positive
+from ntkdip.theory.spectra import (
+    Estimated,
+    Filter,
+    Spectrum,
+    powers,
+    require_adjoint,
+    require_positive,
+)
 
 CHECK_EVERY = 10
 """Products between two looks at the error."""
@@ -130,6 +137,7 @@ class KrylovSpectrum(Spectrum):
     """
 
     def __init__(self, W: Kernel, A: LinearOperator, settings: KrylovSettings) -> None:
+        require_adjoint(A)
         self.W, self.A, self.settings = W, A, settings
         self.rank_tolerance = settings.rank_tolerance
         size = A.range.real_size

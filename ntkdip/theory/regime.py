@@ -29,7 +29,6 @@ from ntkdip.theory.spectra import (
     Spectrum,
     dense_spectrum,
     powers,
-    require_adjoint,
 )
 from ntkdip.theory.waves import wave_spectrum
 
@@ -130,7 +129,6 @@ class KernelRegime:
         else:
             require_finite(z0, "start z0")
             self._z0 = W.space.embed(np.asarray(z0)).astype(np.float64)
-        require_adjoint(A)
         self._spectrum = _spectrum(W, A, krylov)
         chosen = GradientDescent(step_size) if method is None else method
         self.method = chosen.resolved(self._spectrum.largest)
@@ -325,7 +323,7 @@ class KernelRegime:
         self.A.range.check(y, "data")
         require_finite(y, "data")
         embedded = self.A.range.embed(np.asarray(y)).astype(np.float64)
-        return embedded - self._forward(self._z0)
+        return embedded - self._forward(self._z0) if self._z0.any() else embedded
 
     def _noise_free_error(self, x: Any, phi: Filter) -> Float64[np.ndarray, "n T"]:
         self.A.domain.check(x, "true image")

@@ -21,7 +21,7 @@ from jaxtyping import Bool, Complex128, Float64, Int
 from ntkdip.kernels import BothParts, Kernel, StationaryKernel, require_memory
 from ntkdip.operators import Identity, LinearOperator, MaskedFourier, apply_to_rows
 from ntkdip.progress import ticking
-from ntkdip.theory.spectra import ExactSpectrum, Filter, require_positive, resolved
+from ntkdip.theory.spectra import ExactSpectrum, Filter, require_adjoint, require_positive, resolved
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,6 +135,7 @@ def wave_spectrum(W: Kernel, A: LinearOperator) -> WaveSpectrum | None:
     kernel = W.part if isinstance(W, BothParts) else W
     if not isinstance(kernel, StationaryKernel) or not isinstance(A, MaskedFourier | Identity):
         return None
+    require_adjoint(A)
     space = A.domain
     groups = space.size // math.prod(kernel.period)
     require_memory(
