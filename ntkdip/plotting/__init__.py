@@ -2,9 +2,16 @@
 
 from ntkdip.plotting.coupling import coupling_columns, off_diagonal_shares
 from ntkdip.plotting.dimension import effective_dimension_curve, power_law
-from ntkdip.plotting.dynamics import distance_curve, psnr_curves
+from ntkdip.plotting.dynamics import distance_curve, mse_curves, psnr_curves
 from ntkdip.plotting.eigenspaces import eigenspace_fourier, eigenvector_gallery, kernel_filter
 from ntkdip.plotting.images import error_map, magnitude, phase
+from ntkdip.plotting.recovery import (
+    band_curve,
+    calibration_curve,
+    deviation_and_error,
+    recovery_map,
+    sources_map,
+)
 from ntkdip.plotting.spectra import (
     FLOOR,
     density_curve,
@@ -15,16 +22,20 @@ from ntkdip.plotting.spectra import (
 )
 from ntkdip.plotting.style import COLOURS, colour, colours, style
 from ntkdip.plotting.subspaces import alignment_curve, angle_curve
+from ntkdip.plotting.widths import movement_curves, width_scaling
 
 __all__ = [
     "COLOURS",
     "FLOOR",
     "alignment_curve",
     "angle_curve",
+    "band_curve",
+    "calibration_curve",
     "colour",
     "colours",
     "coupling_columns",
     "density_curve",
+    "deviation_and_error",
     "distance_curve",
     "effective_dimension_curve",
     "eigenspace_fourier",
@@ -36,9 +47,14 @@ __all__ = [
     "kernel_filter",
     "kernel_fourier",
     "magnitude",
+    "movement_curves",
+    "mse_curves",
     "off_diagonal_shares",
     "phase",
     "power_law",
     "psnr_curves",
+    "recovery_map",
+    "sources_map",
     "style",
+    "width_scaling",
 ]

@@ -1,7 +1,18 @@
 """``W`` and ``A`` together: Theorems 1 and 2, Corollary 1.  Knows nothing of training."""
 
+from ntkdip.theory.cases import examples
+from ntkdip.theory.coverage import Coverage
 from ntkdip.theory.filters import GradientDescent, GradientFlow, HeavyBall, Method, Nesterov
 from ntkdip.theory.krylov import KrylovSettings
+from ntkdip.theory.posterior import BandDeviation, GaussianProcess
+from ntkdip.theory.recoverability import (
+    Gain,
+    Sources,
+    explained,
+    gain,
+    null_space_angles,
+    sources,
+)
 from ntkdip.theory.regime import KernelRegime, MeanSquaredError
 from ntkdip.theory.search import Best
 from ntkdip.theory.stopping import (
@@ -12,11 +23,17 @@ from ntkdip.theory.stopping import (
     stopping_table,
     sure,
 )
-from ntkdip.theory.verify import Check, Hypothesis, verify
+from ntkdip.theory.theorems import corollary_1, examine, theorem_1, theorem_2
+from ntkdip.theory.verdicts import Check, Hypothesis, Verdict
+from ntkdip.theory.verify import verify
 
 __all__ = [
+    "BandDeviation",
     "Best",
     "Check",
+    "Coverage",
+    "Gain",
+    "GaussianProcess",
     "GradientDescent",
     "GradientFlow",
     "HeavyBall",
@@ -26,11 +43,22 @@ __all__ = [
     "MeanSquaredError",
     "Method",
     "Nesterov",
+    "Sources",
     "StoppingRow",
+    "Verdict",
+    "corollary_1",
     "estimate_noise",
+    "examine",
+    "examples",
+    "explained",
+    "gain",
     "gsure",
+    "null_space_angles",
+    "sources",
     "stop",
     "stopping_table",
     "sure",
+    "theorem_1",
+    "theorem_2",
     "verify",
 ]

@@ -98,3 +98,19 @@ def circulant(
     spectrum = np.fft.fftshift((weights + flipped) / 2)
     full = fourier_matrix(np.ones((SIDE, SIDE), bool), complex_image)
     return full.T @ (np.tile(spectrum.ravel(), 2)[:, None] * full), spectrum
+
+
+def examples(seed: int = 0) -> dict[str, Case]:
+    """A case for each part of Theorem 1, and one for Corollary 1, on complex 8 x 8 images."""
+    rng = np.random.default_rng(seed)
+    mask = random_mask(rng)
+    n, samples = 2 * mask.size, int(mask.sum())
+    singular = wishart(rng, n, 3 * samples // 2)
+    return {
+        "nonsingular kernel": make_case(wishart(rng, n, n), mask, rng.standard_normal(n)),
+        "singular kernel, image in its range": make_case(
+            singular, mask, singular @ rng.standard_normal(n)
+        ),
+        "singular kernel, another image": make_case(singular, mask, rng.standard_normal(n)),
+        "circulant kernel": make_case(circulant(rng, True)[0], mask, rng.standard_normal(n)),
+    }

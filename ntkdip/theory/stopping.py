@@ -63,7 +63,7 @@ def estimate_noise(regime: KernelRegime, y: Inexact[Any, "..."]) -> float:
     # A real image's Fourier coefficients have half of their noise in each part.
     halves = 2 if np.iscomplexobj(c) and spectrum.multiplicity == 1 else 1
     deviation = float(np.median(np.abs(parts))) / MAD * np.sqrt(halves)
-    return deviation * (np.sqrt(2) if regime.A.range.is_complex else 1.0)
+    return float(deviation * (np.sqrt(2) if regime.A.range.is_complex else 1.0))
 
 
 def sure(

@@ -149,7 +149,7 @@ def wave_spectrum(W: Kernel, A: LinearOperator) -> WaveSpectrum | None:
     root, blind = np.sqrt(sampled), sampled == 0
     seen = root[:, :, None] * blocks * root[:, None, :]
     # Unsampled frequencies are kept apart from what is sampled and has eigenvalue 0.
-    scale = max(float(np.abs(seen).max()), 1.0)
+    scale = float(np.abs(seen).max()) or 1.0
     alone = np.arange(places.shape[1])
     seen[:, alone, alone] -= 2 * scale * blind
     with ticking(f"{groups} eigenproblems of size {places.shape[1]}"):

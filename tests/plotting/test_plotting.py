@@ -56,6 +56,19 @@ def test_psnr_curves_show_prediction_training_and_limit(ax) -> None:
     assert "dB" in ax.get_ylabel()
 
 
+def test_mse_curves_show_bias_variance_and_where_rules_stop(ax) -> None:
+    t, bias = np.array([0, 1, 10, np.inf]), np.array([9.0, 4.0, 1.0, 0.5])
+    plotting.mse_curves(ax, t, bias, bias[::-1].copy(), stops={"oracle": 10, "SURE": np.inf})
+    error, squared_bias, variance, oracle, _ = ax.lines
+    np.testing.assert_allclose(error.get_ydata(), [5, 5])
+    np.testing.assert_allclose(squared_bias.get_ydata(), [4, 1])
+    np.testing.assert_allclose(variance.get_ydata(), [1, 4])
+    assert (oracle.get_xdata()[0], oracle.get_ydata()[0]) == pytest.approx((10, 5))
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels[3:] == ["oracle: t = 10", r"SURE: $t = \infty$"]
+    assert "squared error" in ax.get_ylabel()
+
+
 def test_distance_is_in_percent(ax) -> None:
     plotting.distance_curve(ax, "WCNN", np.array([0, 1, 2]), np.array([0, 0.01, 0.02]))
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [1.0, 2.0])
