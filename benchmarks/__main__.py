@@ -21,6 +21,13 @@ if not console.is_terminal:
     console = Console(width=170)  # a log file takes the whole table
 
 
+NO_JACOBIAN: dict[Family, str] = {
+    "analytic": "there is no Jacobian at infinite width",
+    "theory": "a Jacobian predicts no training",
+}
+"""Families that have nothing to hold against plain rows, and why."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """Benchmarks of ntkdip against other packages: speed, memory and growth.
@@ -30,7 +37,7 @@ class Options:
     """
 
     only: Family | None = None
-    """One family of cases."""
+    """One family of cases; training holds none yet."""
 
     case: str = ""
     """Only cases whose name contains this (any case of letters); without growth."""
@@ -54,7 +61,7 @@ class Options:
     """Whom to compare with; jacobian is J J^T from plain rows by jax.vjp."""
 
     peer_python: Path | None = None
-    """Python of another environment (JAX 0.5.3) in which the peer runs instead."""
+    """Python of another environment (JAX 0.5.3) in which the peer of kernels runs instead."""
 
     small: bool = False
     """Tiny sizes without goals: does everything run?"""
@@ -103,8 +110,8 @@ def _chosen(options: Options) -> list[Case]:
     for family in families:
         if not FAMILIES[family]:
             console.print(f"{family}: holds no case yet")
-        if family == "analytic" and options.peer == "jacobian":
-            console.print(f"{family}: left out, for there is no Jacobian at infinite width")
+        if options.peer == "jacobian" and family in NO_JACOBIAN:
+            console.print(f"{family}: left out, for {NO_JACOBIAN[family]}")
             continue
         chosen += SMALL.get(family, ()) if options.small else FAMILIES[family]
     named = [case for case in chosen if options.case.lower() in case.name.lower()]
@@ -156,7 +163,8 @@ def _show(results: list[Result], options: Options, settings: Settings, peer: Pee
     curves = []
     if options.growth and not options.case and settings.peer_python is None:
         curves = growth.growth(settings, peer, families, small=options.small, say=_say)
-        console.print(report.growth_table(curves))
+        if curves:
+            console.print(report.growth_table(curves))
     report.save_plot(options.plot, results, curves)
     goals = [result.met for result in results if result.met is not None]
     console.print(f"goals met: {sum(goals)} of {len(goals)}")

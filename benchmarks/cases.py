@@ -9,7 +9,7 @@ import dataclasses
 from typing import Any, Literal
 
 Network = Literal["wcnn", "deep_decoder", "unet", "dense_head"]
-Quantity = Literal["kernel", "product", "eigenpairs", "spectrum"]
+Quantity = Literal["kernel", "product", "eigenpairs", "spectrum", "curve", "trajectory", "sweep"]
 Padding = Literal["circular", "zero"]
 Precision = Literal["float32", "float64"]
 
@@ -31,8 +31,8 @@ class Bound:
     """What ntkdip must keep to where no peer can follow, or one is measured beside it.
 
     ``bytes``: peak, at most.  ``residual``: of the worst eigenpair, over the largest
-    eigenvalue, or of a spectrum, at most; None for any.  ``seconds``: of a call that is
-    compiled, at most; None for any.
+    eigenvalue, or of a spectrum, at most; None for any.  ``seconds``: of a call, at most;
+    None for any.  It is compiled, but for a sweep, which its user runs once.
     """
 
     bytes: int
@@ -47,6 +47,18 @@ class Bound:
 
 STAX = "stax"
 """The peer's one implementation of analytic kernels."""
+
+PREDICT = "predict"
+"""The peer's one closed form of training."""
+
+LAST_ITERATION = 10**6
+"""Where Theorem 2's curve ends."""
+
+ITERATIONS = 1000
+"""Iterations that are run of it."""
+
+ITERATING = f"iterating ({LAST_ITERATION:,} steps: time of {ITERATIONS:,}, scaled)"
+"""The other way to Theorem 2's curve."""
 
 EIGENPAIRS = 64
 """How many leading eigenpairs a case of eigenpairs asks for."""
@@ -65,6 +77,11 @@ class Case:
     the 64 leading eigenpairs, matrix-free, or the spectrum of a stationary kernel, which
     have no peer.  Empirical cases are float32, circular, with random normal weights;
     ``padding`` and ``precision`` vary in the family ``analytic`` only.
+
+    The family ``theory`` starts from an analytic kernel (`benchmarks.theory`): Theorem 2's
+    curve, against iterating; a trajectory for ``A = I``, against neural-tangents; and
+    Theorem 2 on 50 noise levels and 50 masks, which has no peer.  ``tolerance``: how far the
+    two answers may be apart, in the relative Frobenius norm.
     """
 
     name: str
@@ -79,6 +96,7 @@ class Case:
     quantity: Quantity = "kernel"
     padding: Padding = "circular"
     precision: Precision = "float32"
+    tolerance: float = 1e-5
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` is the inverse."""
@@ -175,6 +193,32 @@ def stationary(shape: tuple[int, ...], goal: Bound | None) -> Case:
     return Case(name, "wcnn", shape, (64,), 5, goal, family="analytic", quantity="spectrum")
 
 
+def curve(shape: tuple[int, ...], goal: Goal | None) -> Case:
+    """Theorem 2 at 200 iterations up to 1e6."""
+    return _theory(f"MSE curve, {_size(shape)}, masked Fourier", shape, goal, "curve", 1e-9)
+
+
+def denoising(shape: tuple[int, ...], goal: Goal | None) -> Case:
+    """Gradient flow at 200 times, everything measured."""
+    return _theory(f"denoising trajectory, {_size(shape)}", shape, goal, "trajectory", 1e-6)
+
+
+def sweep(shape: tuple[int, ...], goal: Bound | None) -> Case:
+    """Theorem 2 as a person runs it: compilation, operators and kernels included."""
+    name = f"Theorem 2, 50 noise levels x 50 masks, {_size(shape)}"
+    return _theory(name, shape, goal, "sweep", 1e-9)
+
+
+def _theory(
+    name: str, shape: tuple[int, ...], goal: Goal | Bound | None, quantity: Quantity,
+    tolerance: float,
+) -> Case:  # fmt: skip
+    return Case(
+        name, "wcnn", shape, (64,), 4, goal, outputs=len(shape), family="theory",
+        quantity=quantity, precision="float64", tolerance=tolerance,
+    )  # fmt: skip
+
+
 def _size(shape: tuple[int, ...]) -> str:
     if len(shape) == 1:
         return f"1D, {shape[0]} pixels"
@@ -232,12 +276,24 @@ SMALL_ANALYTIC = (
 """In float64: the peer's float32 is off by about 1e-4 on the diagonal, which is most of a
 small kernel."""
 
+THEORY = (
+    curve((1024,), Goal(speed=1000.0)),
+    denoising((1024,), NEVER_WORSE),
+    sweep((32, 32), Bound(bytes=10**9, seconds=60.0)),
+)
+
+SMALL_THEORY = (
+    curve((64,), None),
+    denoising((64,), None),
+    sweep((8, 8), Bound(bytes=10**9)),
+)
+
 Family = Literal["empirical", "analytic", "theory", "training"]
 
 FAMILIES: dict[Family, tuple[Case, ...]] = {
     "empirical": EMPIRICAL,
     "analytic": ANALYTIC,
-    "theory": (),
+    "theory": THEORY,
     "training": (),
 }
 """Every family, also those that hold no case yet."""
@@ -245,4 +301,5 @@ FAMILIES: dict[Family, tuple[Case, ...]] = {
 SMALL: dict[Family, tuple[Case, ...]] = {
     "empirical": SMALL_EMPIRICAL,
     "analytic": SMALL_ANALYTIC,
+    "theory": SMALL_THEORY,
 }

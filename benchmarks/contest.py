@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from benchmarks.cases import STAX, Bound, Case
+from benchmarks.cases import ITERATING, PREDICT, STAX, Bound, Case
 from benchmarks.measure import LEAST_RUNS, Race, WrongAnswerError, compare
 from benchmarks.worker import WorkerError, run_job
 
@@ -19,6 +19,12 @@ from benchmarks.worker import WorkerError, run_job
 class PeerFailedError(WorkerError):
     """No implementation of the peer came to an end."""
 
+
+ALONE = ("eigenpairs", "spectrum", "sweep")
+"""Quantities that have no peer."""
+
+HERE = ("product", "curve", "trajectory")
+"""Quantities whose peer runs in this Python always."""
 
 Say = Callable[[str], None]
 
@@ -87,9 +93,10 @@ class Result:
             return goal.kept(self.ours_peak_bytes, self.residual, self.ours_seconds)
         if goal is None or self.ours_seconds is not None:
             return None
-        if self.race is None or self.memory_ratio is None:
+        if self.race is None:
             return False
-        small = goal.memory is None or self.memory_ratio <= goal.memory
+        ratio = self.memory_ratio
+        small = goal.memory is None or (ratio is not None and ratio <= goal.memory)
         return bool(self.race.ratio >= goal.speed and small)
 
     def as_dict(self) -> dict[str, Any]:
@@ -118,9 +125,9 @@ class Peer:
     implementations: tuple[str, ...]
 
 
-def jax_version() -> str:
-    """Of this environment, without importing it here."""
-    return importlib.metadata.version("jax")
+def installed(package: str) -> str:
+    """Version in this environment, without importing it here."""
+    return importlib.metadata.version(package)
 
 
 def find_peer(settings: Settings) -> Peer:
@@ -141,16 +148,16 @@ def contest(case: Case, settings: Settings, peer: Peer, say: Say = lambda line: 
     1. Every implementation of the peer in a fresh interpreter: peak memory and seconds.
        The fastest is the peer of this case, with its own memory.
     2. Ours in a fresh interpreter: peak memory.
-    3. Both in one process (two, with ``peer_python``): the answers are compared, then
-       timed in turn.
+    3. Both in one process (two, with ``peer_python``, but for what `HERE` names): the
+       answers are compared, then timed in turn.
 
     A case that is held to bounds skips the third step: of two answers that large, a sample
     of entries is compared.  A measurement that fails is named in `Result.fault`, never left
     out.
     """
-    if case.quantity == "product":
+    if case.quantity in HERE:
         settings = dataclasses.replace(settings, peer_python=None)
-    if case.quantity in ("eigenpairs", "spectrum"):
+    if case.quantity in ALONE:
         return _without_peer(case, say)
     peer = peer_of(case, peer)
     name = peer.version
@@ -177,9 +184,13 @@ def contest(case: Case, settings: Settings, peer: Peer, say: Say = lambda line: 
 
 
 def peer_of(case: Case, peer: Peer) -> Peer:
-    """Who computes what this case asks for: the peer itself, with its ways to it, or JAX."""
+    """Who computes what this case asks for: the peer itself, with its ways to it, or another."""
     if case.quantity == "product":
-        return Peer(f"JAX {jax_version()}", ("vjp and jvp",))
+        return Peer(f"JAX {installed('jax')}", ("vjp and jvp",))
+    if case.quantity == "curve":
+        return Peer(f"NumPy {installed('numpy')}", (ITERATING,))
+    if case.quantity == "trajectory":
+        return Peer(peer.version, (PREDICT,))
     if case.family == "analytic":
         return Peer(peer.version, (STAX,))
     return peer
@@ -199,7 +210,7 @@ def _place(case: Case, settings: Settings) -> Iterator[dict[str, Any]]:
 def _side_by_side(case: Case, peer: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Result:
     """Both measured in interpreters of their own."""
     try:
-        error = compare(ours["sample"], theirs["sample"])
+        error = compare(ours["sample"], theirs["sample"], case.tolerance)
     except WrongAnswerError as fault:
         return Result(case, peer, fault=f"WrongAnswerError: {fault}")
     return Result(
@@ -209,8 +220,11 @@ def _side_by_side(case: Case, peer: str, ours: dict[str, Any], theirs: dict[str,
 
 
 def _without_peer(case: Case, say: Say) -> Result:
-    """Ours alone in a fresh interpreter: the worst residual of eigenpairs, or a check of the
-    spectrum at a small size, is the error."""
+    """Ours alone in a fresh interpreter.
+
+    The error is the worst residual of eigenpairs, or a check: of the spectrum at a small
+    size, of a sweep for one mask.
+    """
     try:
         found = run_job({"job": case.quantity, "case": case.as_dict()})
     except WorkerError as fault:

@@ -23,7 +23,7 @@ LEAST_RUNS = 5
 """Runs of each side, however slow they are."""
 
 TOLERANCE = 1e-5
-"""Largest relative Frobenius distance between the two answers."""
+"""Largest relative Frobenius distance between two kernels."""
 
 Call = Callable[[], Any]
 Timed = Callable[[], float]
@@ -34,10 +34,12 @@ class Side(NamedTuple):
 
     ``call`` is what is measured.  ``array`` gives its answer as an array without a copy: a
     matrix ``(n, n)``, or pairs of pixels ``(*pixels, *pixels)``; it is in no time below.
+    ``scale``: seconds of all the work over those of the part of it that ``call`` does.
     """
 
     call: Call
     array: Callable[[Any], np.ndarray] = np.asarray
+    scale: float = 1.0
 
 
 class WrongAnswerError(Exception):
@@ -67,26 +69,26 @@ class Race:
         return min(ratios), max(ratios)
 
 
-def compare(ours: Any, peer: Any) -> float:
-    """Relative Frobenius distance of two kernels, also where one comes as pairs of pixels.
+def compare(ours: Any, peer: Any, tolerance: float = TOLERANCE) -> float:
+    """Relative Frobenius distance of two answers, also where one comes as pairs of pixels.
 
     Raises
     ------
     WrongAnswerError
-        If it is above `TOLERANCE` or not a number, or the shapes differ.
+        If it is above ``tolerance`` or not a number, or the shapes differ.
     """
     ours, peer = (np.asarray(matrix, np.float64) for matrix in (ours, peer))
     if peer.ndim > 2 and peer.size == ours.size:
         peer = peer.reshape(ours.shape)
     if ours.shape != peer.shape:
         raise WrongAnswerError(
-            f"kernels of shapes {ours.shape} (ours) and {peer.shape} (peer) cannot be compared"
+            f"answers of shapes {ours.shape} (ours) and {peer.shape} (peer) cannot be compared"
         )
     error = float(np.linalg.norm(ours - peer) / np.linalg.norm(peer))
-    if not error <= TOLERANCE:  # also when it is not a number
+    if not error <= tolerance:  # also when it is not a number
         raise WrongAnswerError(
-            f"the kernels differ by {error:.2e} (relative Frobenius norm), and at most "
-            f"{TOLERANCE:.0e} is rounding; nothing was timed"
+            f"the answers differ by {error:.2e} (relative Frobenius norm), and at most "
+            f"{tolerance:.0e} is rounding; nothing was timed"
         )
     return error
 
@@ -123,14 +125,14 @@ def race(
     return Race(tuple(seconds[0]), tuple(seconds[1]), error)
 
 
-def timed(call: Call) -> Timed:
-    """A callable that runs ``call`` and returns its wall-clock seconds."""
+def timed(call: Call, scale: float = 1.0) -> Timed:
+    """A callable that runs ``call`` and returns its wall-clock seconds, times ``scale``."""
 
     def run() -> float:
         gc.collect()
         start = time.perf_counter()
         call()
-        return time.perf_counter() - start
+        return scale * (time.perf_counter() - start)
 
     return run
 

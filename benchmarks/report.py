@@ -51,7 +51,7 @@ def _goal(goal: Goal | Bound | None) -> str:
     if goal is None:
         return ""
     memory = "" if goal.memory is None else f" <={goal.memory:g}x"
-    return f">={goal.speed:.3g}x{memory}"
+    return f">={goal.speed:.4g}x{memory}"
 
 
 def _lonely(result: Result, shares: dict[str, float]) -> list[str]:
@@ -74,11 +74,15 @@ def _cells(result: Result, shares: dict[str, float]) -> list[str]:
     return [
         f"{entry['ours_s']:.3g} s",
         f"{entry['peer_s']:.3g} s",
-        f"{result.race.ratio:.2f}x ({low:.2f} to {high:.2f})",
+        f"{_times(result.race.ratio)}x ({_times(low)} to {_times(high)})",
         _memory(result),
         f"{result.race.error:.0e}",
         _share(result, shares),
     ]
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 100 else f"{ratio:,.0f}"
 
 
 def _share(result: Result, shares: dict[str, float]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.cases import Case
+from benchmarks.cases import Case, Precision
 from benchmarks.measure import Side
 from ntkdip.neural_tangents_loader import neural_tangents
 
@@ -47,7 +47,7 @@ def kernel(case: Case, z: Any) -> Side:
     z = np.asarray(z, case.precision)
 
     def call() -> jax.Array:
-        with _precision(case), jax.default_matmul_precision("highest"):
+        with precision(case.precision), jax.default_matmul_precision("highest"):
             return jax.block_until_ready(jitted(z))
 
     return Side(call, lambda answer: _in_order(case, np.asarray(answer)))
@@ -94,10 +94,10 @@ def _in_order(case: Case, answer: np.ndarray) -> np.ndarray:
     return answer[0, 0].transpose([2 * a for a in order] + [2 * a + 1 for a in order])
 
 
-def _precision(case: Case) -> contextlib.AbstractContextManager[Any]:
-    """Scope of the case's precision, on today's JAX and on that of old."""
+def precision(name: Precision) -> contextlib.AbstractContextManager[Any]:
+    """Scope of a precision, on today's JAX and on that of old."""
     if hasattr(jax, "enable_x64"):
-        return jax.enable_x64(case.precision == "float64")
+        return jax.enable_x64(name == "float64")
     from jax.experimental import enable_x64
 
-    return enable_x64(case.precision == "float64")
+    return enable_x64(name == "float64")

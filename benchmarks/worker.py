@@ -107,7 +107,7 @@ def footprint(
     """
     from benchmarks import measure
 
-    call, array = _side(side, case, folder)
+    call, array, scale = _side(side, case, folder)
     sample: list[float] = []
 
     def call_and_sample() -> None:
@@ -118,7 +118,7 @@ def footprint(
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     peak, seconds = measure.footprint(call_and_sample if sampled else call, repeats)
-    return {"bytes": peak, "seconds": seconds, "sample": sample}
+    return {"bytes": peak, "seconds": scale * seconds, "sample": sample}
 
 
 def _wake_compiler() -> None:
@@ -132,23 +132,39 @@ def _wake_compiler() -> None:
 
 def eigenpairs(case: dict[str, Any]) -> dict[str, Any]:
     """Leading eigenpairs of a matrix-free kernel: seconds and peak bytes of the one call."""
-    from benchmarks import empirical, measure
+    from benchmarks import empirical
     from benchmarks.cases import Case
 
     call, parameters = empirical.eigenpairs(Case.from_dict(case))
+    pairs, once = _once(call)
+    return {
+        **once,
+        "residual": float(pairs.residuals.max() / pairs.values[0]),
+        "products": pairs.products,
+        "parameters": parameters,
+    }
+
+
+def sweep(case: dict[str, Any]) -> dict[str, Any]:
+    """A sweep of theory: seconds and peak bytes of the one call, compilation included."""
+    from benchmarks import theory
+    from benchmarks.cases import Case
+
+    built = Case.from_dict(case)
+    _, once = _once(theory.sweep(built))
+    return {**once, "residual": theory.sweep_error(built)}
+
+
+def _once(call: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
+    """The answer of one call, and its peak bytes and seconds."""
+    from benchmarks import measure
+
     _wake_compiler()
     found: list[Any] = []
     seconds: list[float] = []
     run = measure.timed(lambda: found.append(call()))
     peak, _ = measure.footprint(lambda: seconds.append(run()), repeats=0)
-    pairs = found[0]
-    return {
-        "bytes": peak,
-        "seconds": seconds[0],
-        "residual": float(pairs.residuals.max() / pairs.values[0]),
-        "products": pairs.products,
-        "parameters": parameters,
-    }
+    return found[0], {"bytes": peak, "seconds": seconds[0]}
 
 
 def spectrum(case: dict[str, Any]) -> dict[str, Any]:
@@ -176,17 +192,18 @@ def race(
 
     from benchmarks import measure
 
-    ours, array = _side("ours", case, None)
+    ours, array, _ = _side("ours", case, None)
     answer = array(ours())  # compiles
     with contextlib.ExitStack() as stack:
         if python is None:
             peer = _side(side, case, None)
-            theirs, again = peer.array(peer.call()), measure.timed(peer.call)
+            theirs = peer.array(peer.call())
+            again = measure.timed(peer.call, peer.scale)
         else:
             if case["family"] != "analytic":
                 _require_same_image(case, str(folder))
             theirs, again = stack.enter_context(_served(str(folder), side, python))
-        error = measure.compare(answer, theirs)
+        error = measure.compare(answer, theirs, case["tolerance"])
         del answer, theirs
         result = measure.race(measure.timed(ours), again, error, runs=runs, limit=limit)
     return dataclasses.asdict(result)
@@ -240,7 +257,7 @@ def serve(folder: str, side: str, answers: str) -> None:
 
     from benchmarks import measure
 
-    call, array = _side(side, None, folder)
+    call, array, _ = _side(side, None, folder)
     np.save(Path(answers) / "kernel.npy", array(call()))
     run = measure.timed(call)
     for line in sys.stdin:
@@ -252,10 +269,10 @@ def serve(folder: str, side: str, answers: str) -> None:
 def _side(side: str, case: dict[str, Any] | None, folder: str | None) -> Side:
     """What computes the answer: ours, or an implementation of the peer."""
     from benchmarks import peers, plain_networks
-    from benchmarks.cases import STAX, Case
+    from benchmarks.cases import ITERATING, STAX, Case
     from benchmarks.measure import Side
 
-    if side not in ("ours", "vjp and jvp"):
+    if side not in ("ours", "vjp and jvp", ITERATING):
         peers.implementations("jacobian" if side == "rows" else "neural-tangents")
     if folder is not None:
         if side == STAX:
@@ -263,11 +280,12 @@ def _side(side: str, case: dict[str, Any] | None, folder: str | None) -> Side:
 
             return stax_peer.load(Path(folder))
         return Side(peers.kernel(side, plain_networks.load(Path(folder))))
-    from benchmarks import analytic, empirical
+    from benchmarks import analytic, empirical, theory
 
     built = Case.from_dict(case or {})
-    if built.family == "analytic":
-        return analytic.ours(built) if side == "ours" else analytic.peer(built)
+    if built.family in ("analytic", "theory"):
+        family = analytic if built.family == "analytic" else theory
+        return family.ours(built) if side == "ours" else family.peer(built)
     if side == "ours":
         return Side(empirical.ours(built))
     return Side(peers.kernel(side, empirical.problem(built)))
@@ -275,7 +293,7 @@ def _side(side: str, case: dict[str, Any] | None, folder: str | None) -> Side:
 
 JOBS: dict[str, Callable[..., Any]] = {
     "describe": describe, "export": export, "footprint": footprint, "race": race, "serve": serve,
-    "eigenpairs": eigenpairs, "spectrum": spectrum,
+    "eigenpairs": eigenpairs, "spectrum": spectrum, "sweep": sweep,
 }  # fmt: skip
 
 

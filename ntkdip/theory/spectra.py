@@ -19,7 +19,7 @@ import scipy.linalg
 from jaxtyping import Bool, Float64, Inexact
 
 from ntkdip.kernels import Factored, Kernel
-from ntkdip.operators import LinearOperator, apply_to_rows
+from ntkdip.operators import Identity, LinearOperator, apply_to_rows
 from ntkdip.progress import ticking
 from ntkdip.spaces import Space
 
@@ -225,21 +225,30 @@ def dense_spectrum(W: Kernel, A: LinearOperator) -> DenseSpectrum:
     if factors is not None:
         require_adjoint(A)
         return _factored_spectrum(factors, A)
+    if isinstance(A, Identity):
+        values, vectors = _eigenpairs(W.dense())
+        return DenseSpectrum(A, values, vectors, vectors * (values * resolved(values, len(values))))
     adjoint_basis = apply_to_rows(A, np.eye(A.range.real_size), adjoint=True)
     WA = W @ adjoint_basis.T
     u = np.random.default_rng(0).standard_normal(A.domain.real_size)
     # One program for both: compiling takes longer than running, where images are small.
     *rows, Au = apply_to_rows(A, np.concatenate([WA.T, u[None]]))
-    S = np.stack(rows)
     _require_adjoint(Au, adjoint_basis @ u)
+    values, vectors = _eigenpairs(np.stack(rows))
+    images = WA @ vectors
+    images *= resolved(np.linalg.norm(images, axis=0), len(values))
+    return DenseSpectrum(A, values, vectors, images)
+
+
+def _eigenpairs(S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Falling eigenvalues of ``S``, rounding below 0 cut off, and their vectors."""
     _require_symmetric(S)
     with ticking(f"eigenproblem of size {len(S)}"):
-        values, vectors = scipy.linalg.eigh((S + S.T) / 2, driver="evd")
+        values, vectors = scipy.linalg.eigh(
+            (S + S.T) / 2, driver="evd", overwrite_a=True, check_finite=False
+        )
     require_positive(values[0], values[-1])
-    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
-    images = WA @ vectors
-    images *= resolved(np.linalg.norm(images, axis=0), len(S))
-    return DenseSpectrum(A, values, vectors, images)
+    return np.maximum(values[::-1], 0.0), vectors[:, ::-1]
 
 
 def resolved(sizes: np.ndarray, dimension: int) -> np.ndarray:
@@ -324,7 +333,8 @@ def require_adjoint(A: LinearOperator) -> None:
     rng = np.random.default_rng(0)
     u, v = rng.standard_normal(A.domain.real_size), rng.standard_normal(A.range.real_size)
     Au, Av = apply_to_rows(A, u[None])[0], apply_to_rows(A, v[None], adjoint=True)[0]
-    _require_adjoint(np.array([Au @ v]), np.array([u @ Av]), np.linalg.norm(Au) * np.linalg.norm(v))
+    size = float(np.linalg.norm(Au) * np.linalg.norm(v))
+    _require_adjoint(np.array([Au @ v]), np.array([u @ Av]), size)
 
 
 def _require_adjoint(there: np.ndarray, back: np.ndarray, scale: float | None = None) -> None:

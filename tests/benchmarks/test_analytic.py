@@ -61,7 +61,7 @@ def test_a_wrong_sample_is_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(contest, "run_job", answer)
     result = contest.contest(BOUNDED, contest.Settings(), PEER)
-    assert result.fault.startswith("WrongAnswerError: the kernels differ")
+    assert result.fault.startswith("WrongAnswerError: the answers differ")
     assert result.met is False
 
 
