@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ntkdip.studies.configuration import WIDTH_PRESETS, DemoConfiguration, KernelConfiguration
+from ntkdip.studies.configuration import DemoConfiguration, KernelConfiguration
+
+if TYPE_CHECKING:
+    from ntkdip.theory import Check
 
 
 def main() -> None:
@@ -73,22 +76,69 @@ def demo(
     return 1 if failed else 0
 
 
-def verify(json: Path | None = None, seed: int = 0, inject_fault: bool = False) -> int:
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """Your own case for ``verify``; give all three files or none."""
+
+    kernel: Path | None = None
+    """Kernel, as ``ntkdip kernel`` writes it."""
+    mask: Path | None = None
+    """Sampling mask (.npy), zero frequency at n // 2."""
+    image: Path | None = None
+    """True image (.npy)."""
+    sigma: float = 0.05
+    """Noise level."""
+
+
+def verify(
+    given: Annotated[Given, tyro.conf.arg(name="")],
+    json: Path | None = None,
+    seed: int = 0,
+    inject_fault: bool = False,
+) -> int:
     """Check Theorems 1 and 2 and Corollary 1 numerically; exit status 1 if a check fails.
 
     Args:
-        json: write the checks to this file.
-        seed: seed of the random cases.
+        given: a kernel, a mask and an image of yours instead of the built-in cases.
+        json: write the checks and verdicts to this file.
+        seed: seed of the random cases and of the noise.
         inject_fault: corrupt one kernel entry, to see checks fail.
     """
     from ntkdip.studies.files import writable_file, write_json
+    from ntkdip.studies.verification import verdicts_of_files
+    from ntkdip.theory import examine, examples
     from ntkdip.theory import verify as run_checks
 
     if json is not None:
         writable_file(json)
-    checks = run_checks(seed=seed, inject_fault=inject_fault)
+    files = (given.kernel, given.mask, given.image)
+    if all(file is None for file in files):
+        checks = run_checks(seed=seed, inject_fault=inject_fault)
+        cases = {
+            name: examine(case.given, case.A, case.image, given.sigma, seed=seed)
+            for name, case in examples(seed).items()
+        }
+    elif given.kernel and given.mask and given.image:
+        checks = []
+        cases = {"your case": verdicts_of_files(*files, given.sigma, seed)}  # type: ignore[arg-type]
+    else:
+        raise ValueError("verify needs --kernel, --mask and --image, or none of them")
+    verdicts = {name: [v.as_dict() for v in found] for name, found in cases.items()}
     if json is not None:
-        write_json(json, {"checks": [check.as_dict() for check in checks]})
+        write_json(json, {"checks": [check.as_dict() for check in checks], "verdicts": verdicts})
+    console = Console()
+    for name, found in cases.items():
+        console.print(f"[bold]{name}[/]")
+        for verdict in found:
+            console.print(escape(str(verdict)), highlight=False, soft_wrap=True)
+    passed = [check.passed for check in checks] + [v.passed for f in cases.values() for v in f]
+    if checks:
+        console.print(_check_table(checks))
+        console.print(f"{sum(c.passed for c in checks)} of {len(checks)} checks hold")
+    return 0 if all(passed) else 1
+
+
+def _check_table(checks: Sequence[Check]) -> Table:
     table = Table("check", "statement", "measured", "bound", "")
     for check in checks:
         verdict = "[green]holds[/]" if check.passed else "[bold red]fails[/]"
@@ -99,43 +149,30 @@ def verify(json: Path | None = None, seed: int = 0, inject_fault: bool = False) 
             check.name, check.statement + broken, f"{check.measured:.2e}", f"{check.bound:.0e}",
             verdict,
         )  # fmt: skip
-    console = Console()
-    console.print(table)
-    passed = sum(check.passed for check in checks)
-    console.print(f"{passed} of {len(checks)} checks hold")
-    return 0 if passed == len(checks) else 1
+    return table
 
 
 def study(
-    name: Annotated[Literal["width"], tyro.conf.Positional],
+    name: Annotated[Literal["width", "joint", "self-guidance", "stopping"], tyro.conf.Positional],
     preset: Literal["smoke", "quick", "full"] = "quick",
-    json: Path | None = None,
+    out: Path = Path("ntkdip-study"),
 ) -> int:
-    """Run a study. ``width``: distance between training and prediction against width.
+    """Run a study and write its rows (JSON) and figures (PNG, PDF).
 
     Args:
-        name: which study.
-        preset: how many widths and seeds.
-        json: write every row to this file.
+        name: ``width``: training against its prediction, and NTK drift, against width, with
+            momentum and Adam too. ``joint``: training the input too, against its movement.
+            ``self-guidance``: the kernel's own reconstruction as its input, mask by mask.
+            ``stopping``: rules that do not see the truth beside the best iteration.
+        preset: how many widths, seeds and masks.
+        out: output folder.
     """
-    from ntkdip.studies.files import writable_file, write_json
-    from ntkdip.studies.width import STEPS, width_law
+    from ntkdip.studies.collection import run_study
 
-    if json is not None:
-        writable_file(json)
-    law = width_law(WIDTH_PRESETS[preset])
-    if json is not None:
-        write_json(json, dataclasses.asdict(law))
-    headers = [f"after {step} steps: mean (smallest to largest)" for step in STEPS]
-    table = Table("width", "seeds", *headers, title=f"{name}: relative distance")
-    for width, seeds in WIDTH_PRESETS[preset].items():
-        cells = []
-        for step in STEPS:
-            low, high = law.extremes(width, step)
-            cells.append(f"{law.geometric_mean(width, step):.2%} ({low:.2%} to {high:.2%})")
-        table.add_row(str(width), str(seeds), *cells)
-    table.add_row("exponent", "", *(f"{e:.2f}" for e in law.exponents))
-    Console().print(table)
+    console = Console()
+    for table in run_study(name, preset, out):
+        console.print(table)
+    console.print(f"[green]{escape(str(out))}[/]: rows and figures", soft_wrap=True)
     return 0
 
 

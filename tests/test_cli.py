@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 
@@ -47,11 +48,44 @@ def test_verify_with_a_fault_fails(tmp_path: Path) -> None:
 
 
 def test_a_folder_given_as_json_file_is_refused_at_once(tmp_path: Path) -> None:
-    for command in (("verify",), ("study", "width", "--preset", "full")):
-        done = _ntkdip(*command, "--json", str(tmp_path))
-        assert done.returncode == 2
-        assert "is a folder; name a file with --json" in done.stderr
+    done = _ntkdip("verify", "--json", str(tmp_path))
+    assert done.returncode == 2
+    assert "is a folder; name a file with --json" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_given_as_folder_is_refused_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "there"
+    file.write_text("mine")
+    done = _ntkdip("study", "width", "--preset", "full", "--out", str(file))
+    assert done.returncode == 2
+    assert "cannot be written" in done.stderr
+    assert file.read_text() == "mine"
+
+
+def test_verify_on_files(tmp_path: Path) -> None:
+    from ntkdip import data, kernels, networks, operators
+
+    x = data.mri_slice(8)
+    mask = operators.masks.random_lines(x.shape, 2)
+    W = kernels.analytic(networks.wide_cnn(8, 3, 3), networks.as_input(x.astype(np.complex64)))
+    kernels.save(W, tmp_path / "W.h5")
+    np.save(tmp_path / "mask.npy", mask)
+    np.save(tmp_path / "x.npy", x)
+    files = {"kernel": "W.h5", "mask": "mask.npy", "image": "x.npy"}
+    options = [o for name, file in files.items() for o in (f"--{name}", str(tmp_path / file))]
+    done = _ntkdip("verify", *options, "--json", str(tmp_path / "out.json"))
+    assert done.returncode == 0, done.stderr
+    assert "Theorem 1: (a) W nonsingular" in done.stdout
+    verdicts = json.loads((tmp_path / "out.json").read_text())["verdicts"]["your case"]
+    assert [v["theorem"] for v in verdicts] == ["Theorem 1", "Theorem 2", "Corollary 1"]
+    done = _ntkdip("verify", *options[:4])
+    assert done.returncode == 2
+    assert "or none of them" in done.stderr
+    np.save(tmp_path / "mask.npy", np.array([{}]), allow_pickle=True)
+    done = _ntkdip("verify", *options)
+    assert done.returncode == 2
+    assert "no .npy file of an array" in done.stderr
 
 
 def test_demo_small(tmp_path: Path) -> None:
@@ -66,13 +100,24 @@ def test_demo_small(tmp_path: Path) -> None:
     assert done.stderr == "", "progress bars stay out of pipes"
 
 
-def test_study_width_smoke(tmp_path: Path) -> None:
-    file = tmp_path / "width.json"
-    done = _ntkdip("study", "width", "--preset", "smoke", "--json", str(file))
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("width", ("gradient descent", "momentum", "Adam", "exponent")),
+        ("joint", ("input rate", "movement")),
+        ("self-guidance", ("median", "true image")),
+        ("stopping", ("oracle", "GSURE", "known")),
+    ],
+)
+def test_study_smoke(tmp_path: Path, name: str, words: tuple[str, ...]) -> None:
+    done = _ntkdip("study", name, "--preset", "smoke", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    rows = json.loads(file.read_text())["rows"]
-    assert {row["width"] for row in rows} == {16, 32}
-    assert "exponent" in done.stdout
+    assert done.stderr == ""
+    assert json.loads((tmp_path / f"{name}.json").read_text())["rows"]
+    assert list(tmp_path.glob("*.png"))
+    printed = " ".join(done.stdout.split())
+    for word in words:
+        assert word in printed
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from ntkdip.plotting.coupling import coupling_columns, off_diagonal_shares
 from ntkdip.plotting.dimension import effective_dimension_curve, power_law
 from ntkdip.plotting.dynamics import distance_curve, mse_curves, psnr_curves
 from ntkdip.plotting.eigenspaces import eigenspace_fourier, eigenvector_gallery, kernel_filter
+from ntkdip.plotting.guidance import chosen_iterates, guidance_curves
 from ntkdip.plotting.images import error_map, magnitude, phase
 from ntkdip.plotting.recovery import (
     band_curve,
@@ -31,6 +32,7 @@ __all__ = [
     "angle_curve",
     "band_curve",
     "calibration_curve",
+    "chosen_iterates",
     "colour",
     "colours",
     "coupling_columns",
@@ -43,6 +45,7 @@ __all__ = [
     "eigenvector_fourier",
     "eigenvector_gallery",
     "error_map",
+    "guidance_curves",
     "kernel_coherence",
     "kernel_filter",
     "kernel_fourier",

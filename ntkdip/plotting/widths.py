@@ -57,7 +57,7 @@ def width_scaling(
     ax.set_xticks([], minor=True)
     ax.set(xlabel="width (channels)", ylabel=quantity)
     ax.grid(True, which="major")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return ax
 
 

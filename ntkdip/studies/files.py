@@ -89,3 +89,23 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and np.isinf(value):
         return str(value)
     return value
+
+
+def read_array(path: Path) -> np.ndarray:
+    """An array from a ``.npy`` file; pickles are refused.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    ValueError
+        If it holds no array of numbers or booleans.
+    """
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as fault:
+        raise ValueError(f"{str(path)!r} is no .npy file of an array ({fault})") from fault
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "bifcu":
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{str(path)!r} must hold one array of numbers or booleans; got {kind}")
+    return array

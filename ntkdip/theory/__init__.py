@@ -15,6 +15,7 @@ from ntkdip.theory.recoverability import (
 )
 from ntkdip.theory.regime import KernelRegime, MeanSquaredError
 from ntkdip.theory.search import Best
+from ntkdip.theory.self_guidance import SelfGuidanceError, SelfGuidanceRun, self_guidance
 from ntkdip.theory.stopping import (
     StoppingRow,
     estimate_noise,
@@ -43,6 +44,8 @@ __all__ = [
     "MeanSquaredError",
     "Method",
     "Nesterov",
+    "SelfGuidanceError",
+    "SelfGuidanceRun",
     "Sources",
     "StoppingRow",
     "Verdict",
@@ -54,6 +57,7 @@ __all__ = [
     "gain",
     "gsure",
     "null_space_angles",
+    "self_guidance",
     "sources",
     "stop",
     "stopping_table",

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import optax
-from flax import nnx
-from jaxtyping import Inexact, Int
+from jaxtyping import Inexact, Int, PyTree
 
 from ntkdip.progress import track
 from ntkdip.training.objectives import Objective
@@ -23,13 +22,15 @@ class Run:
     """What training recorded.
 
     ``steps`` (T,) and ``images`` (T, ...): the image at each recorded step, 0 being the
-    start; ``losses`` (T,): the loss there; ``params``: the last parameters.
+    start; ``losses`` (T,): the loss there; ``params``: what was trained, at the end;
+    ``scalars``: what else the objective measures there, (T,) each.
     """
 
     steps: Int[np.ndarray, " T"]
     images: Inexact[np.ndarray, "T ..."]
     losses: Inexact[np.ndarray, " T"]
-    params: nnx.State
+    params: PyTree
+    scalars: dict[str, Inexact[np.ndarray, " T"]] = dataclasses.field(default_factory=dict)
 
 
 class DivergenceError(FloatingPointError):
@@ -42,7 +43,7 @@ class DivergenceError(FloatingPointError):
 
 def train(
     objective: Objective,
-    params: nnx.State,
+    params: PyTree,
     optimiser: optax.GradientTransformation,
     record_at: Sequence[float] | np.ndarray,
     *,
@@ -56,7 +57,7 @@ def train(
     objective
         What to minimise.
     params
-        Where to start (left as it is).
+        Where to start, the pytree that the objective takes (left as it is).
     optimiser
         An optax transformation; ``optax.sgd(eta)`` is plain gradient descent.
     record_at
@@ -88,9 +89,7 @@ def train(
     stops = stops.astype(np.int64)
     chunk = STEPS_PER_DISPATCH if (scan_by_default() if scan is None else scan) else 1
     advance = _advance(objective, optimiser, chunk)
-    evaluate = jax.jit(lambda p: (objective.loss(p), objective.image(p)))
-    images: list[np.ndarray] = []
-    losses: list[np.ndarray] = []
+    records: list[_Record] = []
     state = (params, optimiser.init(params))
     bar = track(range(int(stops[-1])), name)
     done = 0
@@ -100,17 +99,22 @@ def train(
             state = advance(state, size)
             done += size
             bar.update(size)
-        loss, image = jax.device_get(evaluate(state[0]))
-        if not np.isfinite(loss):
+        record = _Record(*jax.device_get(objective.record(state[0])))
+        if not np.isfinite(record.loss):
             bar.close()
-            kept = _run(stops[:i], images, losses, state[0])
+            kept = _run(stops[:i], records, state[0])
             raise DivergenceError(
-                f"{name}: the loss is {loss} at step {stop}; use a smaller step size", kept
+                f"{name}: the loss is {record.loss} at step {stop}; use a smaller step size", kept
             )
-        images.append(image)
-        losses.append(loss)
+        records.append(record)
     bar.close()
-    return _run(stops, images, losses, state[0])
+    return _run(stops, records, state[0])
+
+
+class _Record(NamedTuple):
+    image: np.ndarray
+    loss: np.ndarray
+    scalars: dict[str, np.ndarray]
 
 
 def scan_by_default() -> bool:
@@ -123,20 +127,31 @@ def _advance(
 ) -> Callable[[Any, int], Any]:
     """A function that takes ``size`` steps (at most ``chunk``) in one dispatch."""
 
-    def step(state: Any) -> Any:
+    def update(gradient: Any, state: Any) -> Any:
         params, memory = state
-        updates, memory = optimiser.update(jax.grad(objective.loss)(params), memory, params)
+        # optax's Adam does not trace where callers have made promotion strict.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, memory = optimiser.update(gradient, memory, params)
         return optax.apply_updates(params, updates), memory
 
     if chunk == 1:
-        one = jax.jit(step)
-        return lambda state, size: one(state)
+        # Compiling the gradient takes as long as many steps, and optimisers share it.
+        apply = jax.jit(update)
+        return lambda state, size: apply(objective.gradient(state[0]), state)
+
+    def step(_: Any, state: Any) -> Any:
+        return update(jax.grad(objective.loss)(state[0]), state)
 
     # The length is traced, so that chunks of every size share one compilation.
-    return jax.jit(lambda state, size: jax.lax.fori_loop(0, size, lambda _, s: step(s), state))
+    return jax.jit(lambda state, size: jax.lax.fori_loop(0, size, step, state))
 
 
-def _run(
-    steps: np.ndarray, images: list[np.ndarray], losses: list[np.ndarray], params: nnx.State
-) -> Run:
-    return Run(np.asarray(steps), np.asarray(images), np.asarray(losses), params)
+def _run(steps: np.ndarray, records: list[_Record], params: PyTree) -> Run:
+    names = records[0].scalars if records else ()
+    return Run(
+        np.asarray(steps),
+        np.asarray([r.image for r in records]),
+        np.asarray([r.loss for r in records]),
+        params,
+        {name: np.asarray([r.scalars[name] for r in records]) for name in names},
+    )
