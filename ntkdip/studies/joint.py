@@ -148,9 +148,7 @@ def joint_figures(study: JointStudy) -> Iterator[tuple[str, Figure]]:
 
 def _draw(axes: list[Axes], activation: str, rows: list[JointRow]) -> None:
     whole, effect, share = axes
-    names = {
-        f"r = {row.input_rate:g} ({row.input_share:.1%} of the first step)": row for row in rows
-    }
+    names = {f"input rate {row.input_rate:g}": row for row in rows}
     moved = {name: np.array(row.movements) for name, row in names.items()}
     movement_curves(
         whole,
