@@ -13,7 +13,7 @@ from ntkdip.theory.recoverability import (
     null_space_angles,
     sources,
 )
-from ntkdip.theory.regime import KernelRegime, MeanSquaredError
+from ntkdip.theory.regime import BandError, KernelRegime, MeanSquaredError
 from ntkdip.theory.search import Best
 from ntkdip.theory.self_guidance import SelfGuidanceError, SelfGuidanceRun, self_guidance
 from ntkdip.theory.stopping import (
@@ -30,6 +30,7 @@ from ntkdip.theory.verify import verify
 
 __all__ = [
     "BandDeviation",
+    "BandError",
     "Best",
     "Check",
     "Coverage",

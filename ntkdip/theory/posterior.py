@@ -23,7 +23,7 @@ from jaxtyping import Array, Float64, Inexact
 from ntkdip.kernels import Kernel, MatrixFreeKernel
 from ntkdip.operators import LinearOperator, apply_to_rows
 from ntkdip.spaces import Space, require_finite
-from ntkdip.spectrum import frequency_radius
+from ntkdip.theory.bands import BandEdges, radial_bands
 from ntkdip.theory.coverage import LEVELS, Coverage, counted, probabilities
 from ntkdip.theory.evidence import evidence_of
 from ntkdip.theory.prior import normals, prior_draws, prior_variance
@@ -156,7 +156,7 @@ class GaussianProcess:
         np.divide(self._explained_variance(frequencies), prior, out=share, where=prior > floor)
         return np.clip(share, 0.0, 1.0)
 
-    def band_deviation(self, bands: int | Sequence[float] | np.ndarray = 8) -> BandDeviation:
+    def band_deviation(self, bands: BandEdges = 8) -> BandDeviation:
         """Deviation on bands of frequency radii, prior and posterior.
 
         Parameters
@@ -169,20 +169,16 @@ class GaussianProcess:
         ValueError
             If there is no band, or edges do not rise.
         """
-        shape = self.A.domain.shape
-        radius = np.fft.fftshift(frequency_radius(shape)).ravel()
-        edges = _edges(bands, radius.max())
-        inside = (radius >= edges[:-1, None]) & (radius < edges[1:, None])
-        inside[-1] |= radius == edges[-1]
-        counts = inside.sum(1)
+        rings = radial_bands(self.A.domain.shape, bands)
+        counts = rings.members.sum(1)
 
         def root_mean(deviation: np.ndarray) -> np.ndarray:
             mean = np.full(len(counts), np.nan)
-            np.divide(inside @ deviation.ravel() ** 2, counts, out=mean, where=counts > 0)
+            np.divide(rings.sums(deviation.ravel() ** 2), counts, out=mean, where=counts > 0)
             return np.sqrt(mean)
 
         posterior, prior = self.deviation(frequencies=True), self.prior_deviation(frequencies=True)
-        return BandDeviation(edges, root_mean(posterior), root_mean(prior))
+        return BandDeviation(rings.edges, root_mean(posterior), root_mean(prior))
 
     def draws(
         self, key: Array, count: int, y: Inexact[Any, "..."] | None = None
@@ -369,15 +365,3 @@ def _require_scale(sigma: float, amplitude: float) -> None:
 def _require_count(count: int) -> None:
     if count < 1:
         raise ValueError(f"count is the number of draws, at least 1; got {count}")
-
-
-def _edges(bands: int | Sequence[float] | np.ndarray, largest: float) -> np.ndarray:
-    if isinstance(bands, int):
-        if bands < 1:
-            raise ValueError(f"at least one band is needed; got {bands}")
-        return np.linspace(0.0, largest, bands + 1)
-    edges = np.asarray(bands, np.float64)
-    require_finite(edges, "edges of bands")
-    if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
-        raise ValueError(f"edges of bands rise, and are at least two; got {edges}")
-    return edges

@@ -20,6 +20,7 @@ from jaxtyping import Float64, Inexact
 from ntkdip.kernels import Kernel, MatrixFreeKernel
 from ntkdip.operators import LinearOperator, apply_to_rows
 from ntkdip.spaces import require_finite
+from ntkdip.theory.bands import BandEdges, radial_bands
 from ntkdip.theory.filters import GradientDescent, Method
 from ntkdip.theory.krylov import KrylovSettings, KrylovSpectrum
 from ntkdip.theory.search import Best, Curve, smallest
@@ -55,6 +56,14 @@ class MeanSquaredError(NamedTuple):
     bias: Float64[np.ndarray, " T"]
     variance: Float64[np.ndarray, "*levels T"]
     error: Float64[np.ndarray, "*levels T"]
+
+
+class BandError(NamedTuple):
+    """Theorem 2 on bands of frequency: bias and variance (T, B) and the bands' edges (B + 1,)."""
+
+    edges: Float64[np.ndarray, " edges"]
+    bias: Float64[np.ndarray, "T B"]
+    variance: Float64[np.ndarray, "T B"]
 
 
 class KernelRegime:
@@ -259,6 +268,30 @@ class KernelRegime:
         """
         phi, s2 = self.filter(t), self.noise_variance(sigma)
         return s2 * self._spectrum.noise_map(phi, frequencies)
+
+    def mse_by_band(
+        self, x: Inexact[Any, "..."], sigma: float, t: Times, bands: BandEdges = 3
+    ) -> BandError:
+        """Theorem 2 on rings of k-space.
+
+        Parameters
+        ----------
+        x, sigma, t
+            As for `mse`.
+        bands
+            Number of bands of equal width, or their edges in cycles a field of view.
+
+        Returns
+        -------
+        `BandError`; sums over bands that cover k-space are `mse`'s.
+        """
+        rings = radial_bands(self.A.domain.shape, bands)
+        maps = (
+            self.bias_map(x, t, frequencies=True),
+            self.variance_map(sigma, t, frequencies=True),
+        )
+        flat = (rings.sums(m.reshape(len(m), -1)) for m in maps)
+        return BandError(rings.edges, *flat)
 
     def freedom(self, t: Times) -> Float64[np.ndarray, " T"]:
         """``tr(A W A* phi_t(A W A*))``, ``(T,)``: degrees of freedom that fit the data."""

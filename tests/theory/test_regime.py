@@ -164,6 +164,24 @@ def test_late_iterations_stay_finite_and_reach_the_limit(problem: Problem) -> No
         np.testing.assert_allclose(late[1], late[2], atol=1e-2 * np.abs(late[2]).max())
 
 
+@pytest.mark.parametrize("kernel", ["wishart", "periodic"])
+def test_bands_share_the_error(kernel: str) -> None:
+    A, _ = OPERATORS["fourier"](True)
+    regime, x = KernelRegime(KERNELS[kernel](A.domain), A), np.ones(SHAPE) + 1j
+    steps = [0, 3, np.inf]
+    whole, parts = regime.mse(x, 0.1, steps), regime.mse_by_band(x, 0.1, steps)
+    np.testing.assert_allclose(parts.bias.sum(1), whole.bias, rtol=1e-10)
+    np.testing.assert_allclose(parts.variance.sum(1), whole.variance, rtol=1e-10, atol=1e-15)
+    # A constant image is all in the lowest frequency, and so is the error of not having started.
+    assert parts.bias[0] == pytest.approx([2 * x.size, 0, 0])
+    inner = regime.mse_by_band(x, 0.1, steps, [0.0, 1.0])
+    centre = regime.bias_map(x, steps, frequencies=True)[:, 2, 3]
+    assert inner.bias.shape == (3, 1)
+    np.testing.assert_allclose(inner.bias[:, 0] >= centre, True)
+    with pytest.raises(ValueError, match="at least one band"):
+        regime.mse_by_band(x, 0.1, steps, 0)
+
+
 def _regime(**options) -> KernelRegime:
     A, _ = OPERATORS["fourier"](True)
     return KernelRegime(KERNELS["wishart"](A.domain), A, **options)
