@@ -102,3 +102,46 @@ def random_conjugate_pairs(
         if rng.random() < keep:
             mask[np.abs(frequencies) == k] = True
     return mask
+
+
+def checked_mask(
+    mask: np.ndarray, shape: tuple[int, ...] | None, kind: str, entry: str
+) -> Bool[np.ndarray, "..."]:
+    """A mask as booleans, refused unless operators can use it.
+
+    Parameters
+    ----------
+    mask
+        Boolean or 0/1 array, 1D or 2D, ``True`` for what is measured.
+    shape
+        The image's shape, if it should be checked against the mask's.
+    kind, entry
+        What errors call the mask, and one of its entries.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty, neither 1D nor 2D, holds anything but 0 and 1, or does not
+        fit ``shape``.
+    """
+    mask = np.asarray(mask)
+    if shape is not None and mask.shape != tuple(shape):
+        raise ValueError(
+            f"the mask's shape {mask.shape} does not fit the image's shape {tuple(shape)}; "
+            "build the mask for the image"
+        )
+    if mask.ndim not in (1, 2):
+        raise ValueError(f"a {kind} is 1D or 2D; got shape {mask.shape}")
+    if mask.dtype != bool:
+        if not np.isin(mask, (0, 1)).all():
+            raise ValueError(
+                f"a {kind} holds booleans or 0 and 1; got {mask.dtype} values "
+                f"between {mask.min()} and {mask.max()}"
+            )
+        mask = mask.astype(bool)
+    if not mask.any():
+        raise ValueError(
+            f"the mask of shape {mask.shape} measures nothing (every entry is False); "
+            f"at least one {entry} is needed"
+        )
+    return mask

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Inexact
 
 from ntkdip.operators.base import LinearOperator
+from ntkdip.operators.masks import checked_mask
 from ntkdip.spaces import Space
 
 
@@ -141,26 +142,7 @@ def pixel_mask(
         If the mask is empty, neither 1D nor 2D, holds anything but 0 and 1, or does not
         fit ``shape``.
     """
-    mask = np.asarray(mask)
-    if shape is not None and mask.shape != tuple(shape):
-        raise ValueError(
-            f"the mask's shape {mask.shape} does not fit the image's shape {tuple(shape)}; "
-            "build the mask for the image"
-        )
-    if mask.ndim not in (1, 2):
-        raise ValueError(f"a pixel mask is 1D or 2D; got shape {mask.shape}")
-    if mask.dtype != bool:
-        if not np.isin(mask, (0, 1)).all():
-            raise ValueError(
-                f"a pixel mask holds booleans or 0 and 1; got {mask.dtype} values "
-                f"between {mask.min()} and {mask.max()}"
-            )
-        mask = mask.astype(bool)
-    if not mask.any():
-        raise ValueError(
-            f"the mask of shape {mask.shape} keeps nothing (every entry is False); "
-            "at least one pixel is needed"
-        )
+    mask = checked_mask(mask, shape, "pixel mask", "pixel")
     indices = jnp.asarray(np.flatnonzero(mask), dtype=jnp.int32)
     return PixelMask(indices, mask.shape, complex_image)
 

@@ -56,7 +56,7 @@ def test_real_matrix_and_its_transpose_are_operator_and_adjoint(A) -> None:
 def test_bad_masks_are_refused() -> None:
     with pytest.raises(ValueError, match=r"shape \(4, 4\) does not fit the image.*\(4, 5\)"):
         operators.masked_fourier(np.ones((4, 4), bool), shape=(4, 5))
-    with pytest.raises(ValueError, match="samples nothing"):
+    with pytest.raises(ValueError, match="measures nothing"):
         operators.masked_fourier(np.zeros((4, 4), bool))
     with pytest.raises(ValueError, match="1D or 2D"):
         operators.masked_fourier(np.ones((2, 2, 2), bool))

@@ -207,7 +207,7 @@ def test_identity_shapes() -> None:
 def test_bad_pixel_masks_are_refused() -> None:
     with pytest.raises(ValueError, match=r"shape \(4, 4\) does not fit the image.*\(4, 5\)"):
         operators.pixel_mask(np.ones((4, 4), bool), shape=(4, 5))
-    with pytest.raises(ValueError, match=r"\(4, 4\) keeps nothing"):
+    with pytest.raises(ValueError, match=r"\(4, 4\) measures nothing"):
         operators.pixel_mask(np.zeros((4, 4), bool))
     with pytest.raises(ValueError, match=r"1D or 2D; got shape \(2, 2, 2\)"):
         operators.pixel_mask(np.ones((2, 2, 2), bool))
@@ -262,7 +262,7 @@ def test_bad_coils_are_refused() -> None:
     mask, maps = mask_of((4, 5)), sensitivities_of(3, (4, 5))
     with pytest.raises(ValueError, match=r"shape \(4, 5\) does not fit the image.*\(5, 4\)"):
         operators.multi_coil_fourier(mask, maps, shape=(5, 4))
-    with pytest.raises(ValueError, match="samples nothing"):
+    with pytest.raises(ValueError, match="measures nothing"):
         operators.multi_coil_fourier(np.zeros((4, 5)), maps)
     for bad in [maps[0], maps[:, :3], np.moveaxis(maps, 0, -1), maps[:0], np.ones(())]:
         with pytest.raises(ValueError, match=r"expected shape \(coils, 4, 5\) with at least one"):
