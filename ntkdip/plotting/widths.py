@@ -14,7 +14,7 @@ from ntkdip.plotting.style import colours
 def width_scaling(
     ax: Axes,
     values: Mapping[str, Mapping[int, Sequence[float]]],
-    fits: Mapping[str, tuple[float, float, float]],
+    fits: Mapping[str, tuple[float, float | None, float]],
     *,
     quantity: str,
 ) -> Axes:
@@ -27,8 +27,8 @@ def width_scaling(
     values
         For each method and width the quantity over seeds: dots, and their geometric means.
     fits
-        For each method exponent, its standard error and factor: a line, ``factor *
-        width**exponent``.
+        For each method exponent, its standard error (None where there is none) and factor: a
+        line, ``factor * width**exponent``.
     quantity
         Label of the vertical axis.
 
@@ -45,7 +45,8 @@ def width_scaling(
             seeds = by_width[int(width)]
             ax.loglog([width] * len(seeds), seeds, ".", color=palette[method], alpha=0.4)
         exponent, error, factor = fits[method]
-        label = rf"{method}: exponent {exponent:.2f} $\pm$ {error:.2f}"
+        label = f"{method}: exponent {exponent:.2f}"
+        label += "" if error is None else rf" $\pm$ {error:.2f}"
         ax.loglog(widths, means, "o", color=palette[method], markerfacecolor="white")
         ax.loglog(widths, factor * widths**exponent, color=palette[method], label=label)
     first = next(iter(values.values()))

@@ -64,9 +64,14 @@ def _width_table(law: width.WidthLaw, problem: str) -> Table:
             cells = (f"{mean:.2%}" for mean in means)
             table.add_row(method, str(channels), str(len(values)), *cells)
         fits = [law.fit(problem, method, q) for q in found]
-        exponents = (f"{fit.exponent:.2f} ± {fit.standard_error:.2f}" for fit in fits)
+        exponents = (_exponent(fit) for fit in fits)
         table.add_row(method, "exponent", "", *exponents, end_section=True)
     return table
+
+
+def _exponent(fit: width.WidthFit) -> str:
+    known = fit.standard_error is not None
+    return f"{fit.exponent:.2f} ± {fit.standard_error:.2f}" if known else f"{fit.exponent:.2f}"
 
 
 def _joint(preset: str) -> Outcome:

@@ -69,13 +69,16 @@ class WidthRow:
 
 @dataclasses.dataclass(frozen=True)
 class WidthFit:
-    """``quantity = factor * width^exponent``, least squares on logarithms over all networks."""
+    """``quantity = factor * width^exponent``, least squares on logarithms over all networks.
+
+    Two networks make a line and no ``standard_error``: None.
+    """
 
     problem: str
     method: str
     quantity: str
     exponent: float
-    standard_error: float
+    standard_error: float | None
     factor: float
 
 
@@ -252,7 +255,7 @@ def accurately() -> AbstractContextManager[object]:
     return jax.default_matmul_precision("highest")
 
 
-def _line(fit: WidthFit) -> tuple[float, float, float]:
+def _line(fit: WidthFit) -> tuple[float, float | None, float]:
     return fit.exponent, fit.standard_error, fit.factor
 
 
@@ -353,6 +356,6 @@ def _fit(rows: Sequence[WidthRow], problem: str, method: str, quantity: str) -> 
     widths: Float[np.ndarray, " n"] = np.log([r.width for r in chosen])
     line = scipy.stats.linregress(widths, np.log([getattr(r, quantity) for r in chosen]))
     return WidthFit(
-        problem, method, quantity, float(line.slope), float(line.stderr),
-        float(np.exp(line.intercept)),
+        problem, method, quantity, float(line.slope),
+        float(line.stderr) if len(chosen) > 2 else None, float(np.exp(line.intercept)),
     )  # fmt: skip
