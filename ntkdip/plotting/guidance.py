@@ -76,6 +76,7 @@ def chosen_iterates(
         ax.plot(np.arange(len(psnr)), psnr, color=line, label=name)
         ax.plot(chosen, psnr[chosen], "o", color=line, markersize=6)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.plot([], [], "o", color="black", markersize=6, label="chosen without the truth")
     ax.set(xlabel="iteration $k$", ylabel="PSNR (dB)", title=title)
     ax.grid(True)
     ax.legend()
