@@ -111,8 +111,7 @@ def verify(
 
     if json is not None:
         writable_file(json)
-    files = (given.kernel, given.mask, given.image)
-    if all(file is None for file in files):
+    if not (given.kernel or given.mask or given.image):
         checks = run_checks(seed=seed, inject_fault=inject_fault)
         cases = {
             name: examine(case.given, case.A, case.image, given.sigma, seed=seed)
@@ -120,7 +119,8 @@ def verify(
         }
     elif given.kernel and given.mask and given.image:
         checks = []
-        cases = {"your case": verdicts_of_files(*files, given.sigma, seed)}  # type: ignore[arg-type]
+        found = verdicts_of_files(given.kernel, given.mask, given.image, given.sigma, seed)
+        cases = {"your case": found}
     else:
         raise ValueError("verify needs --kernel, --mask and --image, or none of them")
     verdicts = {name: [v.as_dict() for v in found] for name, found in cases.items()}

@@ -6,12 +6,11 @@ With the eigenpairs of ``S`` at hand every evaluation is a sum over eigenvalues.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
-import scipy.optimize
 from jaxtyping import Float64
 
+from ntkdip.theory.search import positive_minimiser
 from ntkdip.theory.spectra import ExactSpectrum
 
 GRID = 400
@@ -66,7 +65,7 @@ class Evidence:
         least = LEAST_SIGNAL * s2 / self.values.max()
         if most <= least:
             raise self._only_noise(f"sigma^2 = {s2:.3g} a real dimension")
-        found = _argmax(lambda a: self.log(a, s2), least, most)
+        found = positive_minimiser(lambda a: -self.log(a, s2), least, most, GRID)
         if found <= 2 * least:
             raise self._only_noise(f"sigma^2 = {s2:.3g} a real dimension")
         return found
@@ -83,10 +82,10 @@ class Evidence:
 
         def profile(ratio: float) -> float:
             a = amplitude(ratio)
-            return self.log(a, a * ratio)
+            return -self.log(a, a * ratio)
 
         largest = self.values.max()
-        ratio = _argmax(profile, LEAST_RATIO * largest, largest / LEAST_SIGNAL)
+        ratio = positive_minimiser(profile, LEAST_RATIO * largest, largest / LEAST_SIGNAL, GRID)
         if ratio >= largest / LEAST_SIGNAL / 2:
             raise self._only_noise("whatever level fits them best")
         return amplitude(ratio), amplitude(ratio) * ratio
@@ -105,15 +104,3 @@ def evidence_of(spectrum: ExactSpectrum, data: Float64[np.ndarray, " m"]) -> Evi
     kept = spectrum.values > spectrum.rank_tolerance * spectrum.largest
     outside = spectrum.unreached(data) + float(energy[~kept].sum())
     return Evidence(spectrum.values[kept], spectrum.multiplicity, energy[kept], outside, len(data))
-
-
-def _argmax(function: Callable[[float], float], low: float, high: float) -> float:
-    """Global maximiser on a logarithmic scale: a grid, then the best cell refined."""
-    grid = np.linspace(np.log(low), np.log(high), GRID)
-    best = int(np.argmax([function(float(np.exp(v))) for v in grid]))
-    cell = grid[max(best - 1, 0)], grid[min(best + 1, GRID - 1)]
-    found = scipy.optimize.minimize_scalar(
-        lambda v: -function(float(np.exp(v))), bounds=cell, method="bounded",
-        options={"xatol": 1e-9},
-    )  # fmt: skip
-    return float(np.exp(found.x))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float64
 from ntkdip.kernels import BothParts, Factored, Kernel, StationaryKernel
 from ntkdip.operators import host_float64
 from ntkdip.spaces import Space
-from ntkdip.theory.spectra import IMAGES_BYTES, powers
+from ntkdip.theory.spectra import factor_images, powers
 
 
 def prior_variance(W: Kernel, *, frequencies: bool = False) -> Float64[np.ndarray, "..."]:
@@ -97,14 +97,9 @@ def _series(sums: np.ndarray) -> np.ndarray:
 
 
 def _factored(factors: tuple[np.ndarray, ...], space: Space, frequencies: bool) -> np.ndarray:
-    total, start = np.zeros(space.size), 0
-    many = max(1, IMAGES_BYTES // (16 * space.real_size))
-    for F in factors:
-        for first in range(0, F.shape[1], many):
-            columns = np.zeros((space.real_size, min(many, F.shape[1] - first)))
-            columns[start : start + len(F)] = F[:, first : first + many]
-            total += powers(columns, space, frequencies).sum(0)
-        start += len(F)
+    total = np.zeros(space.size)
+    for images in factor_images(factors, space.real_size):
+        total += powers(images.T, space, frequencies).sum(0)
     return total.reshape(space.shape)
 
 

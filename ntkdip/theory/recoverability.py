@@ -17,8 +17,7 @@ from ntkdip.spaces import Space, require_finite
 from ntkdip.spectrum import PrincipalAngles, leading_eigenspaces
 from ntkdip.theory.posterior import GaussianProcess
 from ntkdip.theory.regime import KernelRegime
-from ntkdip.theory.spectra import DenseSpectrum, ExactSpectrum, powers, require_adjoint
-from ntkdip.theory.waves import WaveSpectrum
+from ntkdip.theory.spectra import powers, require_adjoint, require_same_space
 
 ROW_RANK = 1e-10
 """Singular values of ``A`` below this share of the largest count as zero."""
@@ -119,7 +118,7 @@ def null_space_angles(
     Fourier sampling, else an SVD of ``A``, O(n m^2) for ``m`` data.  Source: Bjorck and Golub,
     Mathematics of Computation 27 (1973).
     """
-    _require_same_space(W, A)
+    require_same_space(W, A)
     require_adjoint(A)
     spaces = leading_eigenspaces(W, k, rtol)
     reached = sum(s.dimension for s in spaces)
@@ -238,7 +237,7 @@ def gain(W: Kernel, A: LinearOperator, x: Inexact[Any, "..."]) -> Gain:
     ``A^+ y`` is the limit under the identity as kernel.  Cost: two `KernelRegime`, of ``W``
     and of the identity.
     """
-    _require_same_space(W, A)
+    require_same_space(W, A)
     A.domain.check(x, "true image")
     require_finite(x, "true image")
     embedded = A.domain.embed(np.asarray(x)).astype(np.float64)
@@ -293,23 +292,7 @@ def _solved(process: GaussianProcess, data: np.ndarray) -> np.ndarray:
     """``(S + s^2/a I)^+ data`` for embedded data in the range of ``S``."""
     spectrum = process.spectrum
     c = process.inverse(spectrum.values) * spectrum.coefficients(data)
-    return _data_of(spectrum, c)
-
-
-def _data_of(spectrum: ExactSpectrum, c: np.ndarray) -> np.ndarray:
-    """``U c``."""
-    if isinstance(spectrum, DenseSpectrum):
-        return spectrum.vectors @ c
-    assert isinstance(spectrum, WaveSpectrum)
-    modes = (spectrum.vectors @ c.reshape(*spectrum.places.shape, 1))[..., 0]
-    root = np.sqrt(spectrum.sampled)
-    modes = np.divide(modes, root, out=np.zeros_like(modes), where=root > 0)
-    space = spectrum.A.domain
-    ordered = np.empty(space.size, np.complex128)
-    ordered[spectrum.places] = modes
-    image = np.fft.ifftn(ordered.reshape(space.shape), norm="ortho")
-    row = space.embed(image if space.is_complex else image.real)
-    return apply_to_rows(spectrum.A, row[None])[0]
+    return spectrum.data(c)
 
 
 def _onto_row_space(A: LinearOperator, V: Float64[np.ndarray, "n k"]) -> np.ndarray:
@@ -328,14 +311,6 @@ def _onto_row_space(A: LinearOperator, V: Float64[np.ndarray, "n k"]) -> np.ndar
 
 def _normal(A: LinearOperator, V: np.ndarray) -> np.ndarray:
     return apply_to_rows(A, apply_to_rows(A, np.ascontiguousarray(V.T)), adjoint=True).T
-
-
-def _require_same_space(W: Kernel, A: LinearOperator) -> None:
-    if W.space != A.domain:
-        raise ValueError(
-            f"the kernel acts on images in {W.space}, the operator on images in {A.domain}; "
-            "build both for the same shape and field (real or complex)"
-        )
 
 
 def _decibel(before: float, after: float) -> float:

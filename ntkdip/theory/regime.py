@@ -30,6 +30,7 @@ from ntkdip.theory.spectra import (
     Spectrum,
     dense_spectrum,
     powers,
+    require_same_space,
 )
 from ntkdip.theory.waves import wave_spectrum
 
@@ -123,11 +124,7 @@ class KernelRegime:
         method: Method | None = None,
         krylov: KrylovSettings | None = None,
     ):
-        if W.space != A.domain:
-            raise ValueError(
-                f"the kernel acts on images in {W.space}, the operator on images in {A.domain}; "
-                "build both for the same shape and field (real or complex)"
-            )
+        require_same_space(W, A)
         if method is not None and step_size is not None:
             raise ValueError(
                 f"the method brings its own step size ({method}); give one of step_size and method"

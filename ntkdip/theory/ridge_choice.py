@@ -24,14 +24,16 @@ from jaxtyping import Float64, Inexact
 from ntkdip.kernels import BothParts, DenseKernel, Factored, Kernel
 from ntkdip.operators import LinearOperator, apply_to_rows, host_float64
 from ntkdip.progress import ticking
+from ntkdip.theory.search import positive_minimiser
+from ntkdip.theory.spectra import IMAGES_BYTES, require_same_space
 
 RidgeRule = Literal["gcv", "discrepancy", "evidence"]
 
 SMALLEST, LARGEST = 1e-12, 1e6
 """Ridges between which a rule chooses."""
 
-PER_DECADE = 10
-"""Ridges that a rule looks at in a decade before it refines the best."""
+GRID = 181
+"""Ridges that a rule looks at before it refines the best: 10 a decade."""
 
 CHOLESKY_RIDGE = 1e-9
 """From this ridge on ``S + lambda I`` is safely positive definite in float64."""
@@ -41,9 +43,6 @@ PSD_TOLERANCE = 1e-10
 
 START_ITERATIONS = 1000
 """LSQR iterations for ``A^+ y``; one does where ``A A*`` is a projector."""
-
-IMAGES_BYTES = 32 * 2**20
-"""Bytes of images to which the operator is applied at a time."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -125,11 +124,7 @@ def measure(W: Kernel, A: LinearOperator) -> MeasuredKernel:
     bytes beside ``W``.  Real embedding: ``2 p`` applications of ``A`` or ``A*`` and ``p``
     products with ``W``, ``8 p (n + p)`` bytes, in real dimensions.
     """
-    if W.space != A.domain:
-        raise ValueError(
-            f"the kernel acts on images in {W.space}, the operator on images in {A.domain}; "
-            "build both for the same shape and field (real or complex)"
-        )
+    require_same_space(W, A)
     mean = _mean_eigenvalue(W)
     if not 0 < mean < np.inf:
         raise ValueError(f"the mean eigenvalue of the kernel is {mean}; it must be above 0")
@@ -212,10 +207,9 @@ def choose_and_solve(
     if rule == "discrepancy":
         assert sigma is not None
         ridge = _discrepancy(relative, energy, sigma**2 * system.A.range.size)
-    elif rule == "gcv":
-        ridge = _least(lambda ridges: _gcv(relative, energy, ridges))
     else:
-        ridge = _least(lambda ridges: _misfit_of_evidence(relative, energy, ridges))
+        score = partial(_gcv if rule == "gcv" else _misfit_of_evidence, relative, energy)
+        ridge = positive_minimiser(score, SMALLEST, LARGEST, GRID)
     return _from_eigenpairs(system, b, ridge)
 
 
@@ -271,28 +265,16 @@ def _log_evidence(system: MeasuredKernel, energy: complex, log_determinant: floa
     return float(-(np.log(2 * np.pi * amplitude) + 1 + per_dimension) / 2)
 
 
-def _gcv(values: np.ndarray, energy: np.ndarray, ridges: np.ndarray) -> np.ndarray:
+def _gcv(values: np.ndarray, energy: np.ndarray, ridge: float) -> float:
     """``|lambda (S + lambda)^{-1} y|^2 / tr(lambda (S + lambda)^{-1})^2``, up to a factor."""
-    inverse = 1 / (values + ridges[:, None])
-    return np.log(inverse**2 @ energy) - 2 * np.log(inverse.sum(axis=1))
+    inverse = 1 / (values + ridge)
+    return float(np.log(inverse**2 @ energy) - 2 * np.log(inverse.sum()))
 
 
-def _misfit_of_evidence(values: np.ndarray, energy: np.ndarray, ridges: np.ndarray) -> np.ndarray:
+def _misfit_of_evidence(values: np.ndarray, energy: np.ndarray, ridge: float) -> float:
     """What falls as `_log_evidence` rises."""
-    shifted = values + ridges[:, None]
-    return np.log((1 / shifted) @ energy) + np.mean(np.log(shifted), axis=1)
-
-
-def _least(score: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Ridge of the least score: the best of a grid, refined between its neighbours."""
-    low, high = np.log10(SMALLEST), np.log10(LARGEST)
-    grid = np.linspace(low, high, round(high - low) * PER_DECADE + 1)
-    best = int(np.argmin([score(10 ** grid[i : i + 1])[0] for i in range(len(grid))]))
-    cell = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found = scipy.optimize.minimize_scalar(
-        lambda v: float(score(10 ** np.atleast_1d(v))[0]), bounds=cell, method="bounded"
-    )
-    return float(10**found.x)
+    shifted = values + ridge
+    return float(np.log((1 / shifted) @ energy) + np.mean(np.log(shifted)))
 
 
 def _discrepancy(values: np.ndarray, energy: np.ndarray, noise: float) -> float:

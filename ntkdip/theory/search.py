@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import scipy.optimize
 from jaxtyping import Float64
 
 Curve = Callable[[np.ndarray], Float64[np.ndarray, " T"]]
@@ -84,6 +85,30 @@ def first_below(curve: Curve, level: float, horizon: float) -> float:
         middle = np.floor((low + high) / 2)
         low, high = (low, middle) if curve(np.array([middle]))[0] <= level else (middle, high)
     return float(high)
+
+
+def positive_minimiser(
+    function: Callable[[float], float], low: float, high: float, points: int
+) -> float:
+    """Where a function of a positive number is smallest: a logarithmic grid, then refined.
+
+    Parameters
+    ----------
+    function
+        May have several minima, wider than the grid.
+    low, high
+        Between which to look.
+    points
+        Of the grid, both ends included.
+    """
+    grid = np.linspace(np.log(low), np.log(high), points)
+    best = int(np.argmin([function(float(np.exp(v))) for v in grid]))
+    cell = grid[max(best - 1, 0)], grid[min(best + 1, points - 1)]
+    found = scipy.optimize.minimize_scalar(
+        lambda v: function(float(np.exp(v))), bounds=cell, method="bounded",
+        options={"xatol": 1e-9},
+    )  # fmt: skip
+    return float(np.exp(found.x))
 
 
 def _refined(curve: Curve, low: float, high: float) -> Best:

@@ -109,8 +109,8 @@ class ExactSpectrum(Spectrum):
         """``|W A* u_i|^2``, over all real dimensions of the coordinate."""
 
     @abc.abstractmethod
-    def unreached(self, data: Float64[np.ndarray, " m"]) -> float:
-        """``|(I - U U^T) data|^2``."""
+    def data(self, c: Inexact[np.ndarray, " r"]) -> Float64[np.ndarray, " m"]:
+        """``U c``."""
 
     @abc.abstractmethod
     def backprojected(self, data: Float64[np.ndarray, " m"], phi: Filter) -> np.ndarray:
@@ -119,6 +119,10 @@ class ExactSpectrum(Spectrum):
     @abc.abstractmethod
     def backprojected_freedom(self, phi: Filter) -> tuple[np.ndarray, float]:
         """``tr((A A*)^+ S phi(S))``, ``(T,)``, and ``tr((A A*)^+)``."""
+
+    def unreached(self, data: Float64[np.ndarray, " m"]) -> float:
+        """``|(I - U U^T) data|^2``."""
+        return float(np.sum((data - self.data(self.coefficients(data))) ** 2))
 
     def moved(self, data: Float64[np.ndarray, " m"], phi: Filter) -> Estimated:
         filtered = phi(self.values)
@@ -166,10 +170,8 @@ class DenseSpectrum(ExactSpectrum):
             return self.product.energies()
         return np.sum(self.product**2, axis=0)
 
-    def unreached(self, data: Float64[np.ndarray, " m"]) -> float:
-        if self.vectors.shape[0] == self.vectors.shape[1]:
-            return 0.0
-        return float(np.sum((data - self.vectors @ self.coefficients(data)) ** 2))
+    def data(self, c: Float64[np.ndarray, " r"]) -> Float64[np.ndarray, " m"]:
+        return self.vectors @ c
 
     def noise_map(self, phi: Filter, frequencies: bool) -> Float64[np.ndarray, "T ..."]:
         weights, space = phi(self.values) ** 2, self.A.domain
@@ -177,11 +179,7 @@ class DenseSpectrum(ExactSpectrum):
         many = max(1, IMAGES_BYTES // (16 * space.real_size))
         for start in range(0, len(self.values), many):
             some = slice(start, start + many)
-            unit = np.zeros((len(self.values), min(many, len(self.values) - start)))
-            unit[some] = np.eye(unit.shape[1])
-            images = self.product[:, some] if isinstance(self.product, np.ndarray) else None
-            columns = self.images(unit) if images is None else images
-            total += weights[:, some] @ powers(columns, space, frequencies)
+            total += weights[:, some] @ powers(self.product[:, some], space, frequencies)
         return total.reshape(-1, *space.shape)
 
     @cached_property
@@ -267,7 +265,12 @@ class FactoredImages:
     coefficients: np.ndarray
 
     def __matmul__(self, v: np.ndarray) -> np.ndarray:
-        return np.concatenate([F @ part for F, part in self._blocks(self.coefficients @ v)])
+        return self._image(self.coefficients @ v)
+
+    def __getitem__(self, index: tuple[slice, slice]) -> np.ndarray:
+        """Columns of ``G``, as of an array: ``G[:, some]``."""
+        rows, some = index
+        return self._image(self.coefficients[:, some])[rows]
 
     def energies(self) -> np.ndarray:
         total = np.zeros(self.coefficients.shape[1])
@@ -277,9 +280,26 @@ class FactoredImages:
                 total += np.sum((F[start : start + PRODUCT_ROWS] @ part) ** 2, axis=0)
         return total
 
+    def _image(self, rows: np.ndarray) -> np.ndarray:
+        return np.concatenate([F @ part for F, part in self._blocks(rows)])
+
     def _blocks(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         ends = np.cumsum([F.shape[1] for F in self.factors])[:-1]
         return zip(self.factors, np.split(rows, ends), strict=True)
+
+
+def factor_images(
+    factors: tuple[np.ndarray, ...], size: int
+) -> Iterator[Float64[np.ndarray, "some n"]]:
+    """Columns of ``diag(factors)`` as rows, embedded images of that size, some at a time."""
+    many, start = max(1, IMAGES_BYTES // (8 * size)), 0
+    for F in factors:
+        for first in range(0, F.shape[1], many):
+            columns = F[:, first : first + many].T
+            images = np.zeros((len(columns), size))
+            images[:, start : start + len(F)] = columns
+            yield images
+        start += len(F)
 
 
 def _factored_spectrum(factors: tuple[np.ndarray, ...], A: LinearOperator) -> DenseSpectrum:
@@ -289,18 +309,10 @@ def _factored_spectrum(factors: tuple[np.ndarray, ...], A: LinearOperator) -> De
     smaller, but squares the condition number: the limit keeps ``s`` down to 1e-6 of the
     largest, and of their squares four digits would be left.
     """
-    ranks = [F.shape[1] for F in factors]
-    rows = np.empty((sum(ranks), A.range.real_size))
-    many = max(1, IMAGES_BYTES // (8 * A.domain.real_size))
-    start, first = 0, 0
-    for F in factors:
-        for column in range(0, F.shape[1], many):
-            columns = F[:, column : column + many].T
-            images = np.zeros((len(columns), A.domain.real_size))
-            images[:, start : start + len(F)] = columns
-            rows[first : first + len(columns)] = apply_to_rows(A, images)
-            first += len(columns)
-        start += len(F)
+    rows, first = np.empty((sum(F.shape[1] for F in factors), A.range.real_size)), 0
+    for images in factor_images(factors, A.domain.real_size):
+        rows[first : first + len(images)] = apply_to_rows(A, images)
+        first += len(images)
     with ticking(f"singular values of {rows.shape[1]} x {rows.shape[0]}"):
         vectors, s, mixed = scipy.linalg.svd(
             rows.T, full_matrices=False, overwrite_a=True, check_finite=False
@@ -308,6 +320,15 @@ def _factored_spectrum(factors: tuple[np.ndarray, ...], A: LinearOperator) -> De
     require_positive(0.0, s[0] ** 2 if s.size else 0.0)
     kept = s * resolved(s, len(s))
     return DenseSpectrum(A, s**2, vectors, FactoredImages(factors, mixed.T * kept))
+
+
+def require_same_space(W: Kernel, A: LinearOperator) -> None:
+    """Raise `ValueError` unless kernel and operator act on the same images."""
+    if W.space != A.domain:
+        raise ValueError(
+            f"the kernel acts on images in {W.space}, the operator on images in {A.domain}; "
+            "build both for the same shape and field (real or complex)"
+        )
 
 
 def require_positive(smallest: float, largest: float) -> None:

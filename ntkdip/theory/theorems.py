@@ -35,6 +35,9 @@ SMALL = 1e-8
 SHARP = 0.1
 """Share of the smallest eigenvalue of ``A W A*`` that counts, which none that does not may have."""
 
+DRAWS = 2000
+"""Simulated data of `theorem_2`, at least."""
+
 STEPS = (1, 20, 200)
 
 
@@ -58,7 +61,9 @@ def examine(
     -------
     Three verdicts; ``print`` them.
     """
-    return [theorem_1(W, A, x), theorem_2(W, A, x, sigma, seed=seed), corollary_1(W, A, x, sigma)]
+    case = _case(W, A, x)
+    _require_draws(DRAWS, sigma)
+    return [_theorem_1(case), _theorem_2(case, sigma, DRAWS, seed), _corollary_1(case, sigma)]
 
 
 def theorem_1(W: Kernel, A: LinearOperator, x: Inexact[Any, "..."]) -> Verdict:
@@ -86,9 +91,11 @@ def theorem_1(W: Kernel, A: LinearOperator, x: Inexact[Any, "..."]) -> Verdict:
     eigenvalues of ``W`` have no gap at 1e-12 of the largest, its rank is a matter of taste; the
     verdict says so.
     """
-    case, regime = _case(W, A, x), KernelRegime(W, A)
-    limit = A.domain.embed(regime.limit(A.range.unembed(case.y)))
-    error, scale = limit - case.x, float(np.linalg.norm(case.x))
+    return _theorem_1(_case(W, A, x))
+
+
+def _theorem_1(case: _DenseCase) -> Verdict:
+    error, scale = case.limit - case.x, float(np.linalg.norm(case.x))
     expected = case.minimum_norm(case.y) - case.x
     label, prediction, exact = case.part()
     conditions = tuple(f for f in case.findings if f.holds)
@@ -116,7 +123,7 @@ def theorem_1(W: Kernel, A: LinearOperator, x: Inexact[Any, "..."]) -> Verdict:
             Check("theorem-1-exact", "the image is recovered exactly", conditions,
                   float(np.linalg.norm(error)) / scale, 1e-6)
         )  # fmt: skip
-    clear = _clear_limit(regime)
+    clear = _clear_limit(case.regime)
     if not (clear.holds and case.findings[1].holds):
         checks, label = [], f"{label}; the limit is ill-posed, nothing is checked"
     found = float(np.linalg.norm(error)) / scale
@@ -142,7 +149,7 @@ def theorem_2(
     x: Inexact[Any, "..."],
     sigma: float,
     *,
-    draws: int = 2000,
+    draws: int = DRAWS,
     seed: int = 0,
 ) -> Verdict:
     """Mean squared error after 1, 20 and 200 iterations, against simulated noise.
@@ -167,11 +174,19 @@ def theorem_2(
     -----
     Cost: 200 iterations of all draws, in the data: ``400 p^2 draws`` multiplications.
     """
-    if draws < 2000 or not 0 < sigma < np.inf:
+    _require_draws(draws, sigma)
+    return _theorem_2(_case(W, A, x), sigma, draws, seed)
+
+
+def _require_draws(draws: int, sigma: float) -> None:
+    if draws < DRAWS or not 0 < sigma < np.inf:
         raise ValueError(
             f"needs at least 2,000 draws and a positive noise level; got {draws}, {sigma}"
         )
-    case, regime = _case(W, A, x), KernelRegime(W, A)
+
+
+def _theorem_2(case: _DenseCase, sigma: float, draws: int, seed: int) -> Verdict:
+    regime, x = case.regime, case.image
     predicted = regime.mse(x, sigma, STEPS)
     s = np.sqrt(regime.noise_variance(sigma))
     data = case.y[:, None] + s * np.random.default_rng(seed).standard_normal((len(case.y), draws))
@@ -211,14 +226,17 @@ def corollary_1(W: Kernel, A: LinearOperator, x: Inexact[Any, "..."], sigma: flo
     `Verdict`; ``applies`` is False where they do not commute, and the prediction then says
     how much of the limit lies in what was not measured.
     """
-    case, regime = _case(W, A, x), KernelRegime(W, A)
+    return _corollary_1(_case(W, A, x), sigma)
+
+
+def _corollary_1(case: _DenseCase, sigma: float) -> Verdict:
+    regime, limit = case.regime, case.limit
     gram = case.matrix.T @ case.matrix
     product = case.W @ gram
     size = np.linalg.norm(case.W, 2) * np.linalg.norm(gram, 2)
     commutator = float(np.linalg.norm(product - product.T, 2) / size)
     finding = Hypothesis("W and A*A commute (relative norm of the commutator)", commutator,
                          commutator < SMALL)  # fmt: skip
-    limit = A.domain.embed(regime.limit(A.range.unembed(case.y)))
     measured = np.linalg.pinv(case.matrix, rcond=SMALL) @ case.matrix
     scale = float(np.linalg.norm(case.x))
     if not finding.holds:
@@ -232,7 +250,7 @@ def corollary_1(W: Kernel, A: LinearOperator, x: Inexact[Any, "..."], sigma: flo
     left = np.where(seen, 1 - regime.step_size * np.maximum(w, 0) * a, 1.0) ** t[:, None]
     noise = np.where(seen, (1 - left) ** 2 / np.where(seen, a, 1), 0).sum(1)
     predicted = left**2 @ (U.T @ case.x) ** 2 + float(regime.noise_variance(sigma)) * noise
-    found = regime.mse(x, sigma, t).total
+    found = regime.mse(case.image, sigma, t).total
     checks = [
         Check("corollary-1-mse", "MSE_t is a sum over common eigenvectors", (finding,),
               float(np.max(np.abs(found - predicted)) / predicted.max()), SMALL),
@@ -245,11 +263,22 @@ def corollary_1(W: Kernel, A: LinearOperator, x: Inexact[Any, "..."], sigma: flo
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _DenseCase:
-    """Everything of a case as real matrices."""
+    """Everything of a case as real matrices, and what the library makes of it."""
 
+    regime: KernelRegime
     W: np.ndarray
     matrix: np.ndarray
-    x: np.ndarray
+    image: np.ndarray
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        return self.regime.A.domain.embed(self.image).astype(np.float64)
+
+    @cached_property
+    def limit(self) -> np.ndarray:
+        """The library's limit for noise-free data, embedded."""
+        A = self.regime.A
+        return A.domain.embed(self.regime.limit(A.range.unembed(self.y)))
 
     @cached_property
     def y(self) -> np.ndarray:
@@ -336,5 +365,4 @@ def _case(W: Kernel, A: LinearOperator, x: Any) -> _DenseCase:
         8 * (4 * n * n + 3 * n * p), f"the dense matrices of a case on {A.domain}", None,
         "examine a smaller image",
     )  # fmt: skip
-    embedded = A.domain.embed(image).astype(np.float64)
-    return _DenseCase(W.dense(), real_matrix(A), embedded)
+    return _DenseCase(KernelRegime(W, A), W.dense(), real_matrix(A), image)

@@ -48,10 +48,9 @@ class WaveSpectrum(ExactSpectrum):
         groups, M = self.places.shape
         return self._from_modes((self.waves @ c.reshape(groups, M, -1)).reshape(c.shape))
 
-    def unreached(self, data: Float64[np.ndarray, " m"]) -> float:
-        reached = self._over_root(self._seen(data)).reshape(-1, 1)
-        left = data - apply_to_rows(self.A, self._from_modes(reached).T)[0]
-        return float(left @ left)
+    def data(self, c: Complex128[np.ndarray, " r"]) -> Float64[np.ndarray, " m"]:
+        modes = self._over_root((self.vectors @ c.reshape(*self.places.shape, 1))[..., 0])
+        return apply_to_rows(self.A, self._from_modes(modes.reshape(-1, 1)).T)[0]
 
     def _seen(self, data: np.ndarray) -> np.ndarray:
         """``Q* data``."""
