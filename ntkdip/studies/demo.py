@@ -19,6 +19,7 @@ from ntkdip.studies.comparison import Comparison, compare
 from ntkdip.studies.configuration import DemoConfiguration
 from ntkdip.studies.figures import CAPTIONS, demo_figures
 from ntkdip.studies.files import save_figure, writable_folder, write_json
+from ntkdip.studies.measurement import measured
 from ntkdip.studies.provenance import environment, peak_memory_bytes
 from ntkdip.studies.report import write_report
 
@@ -164,9 +165,7 @@ def _problem(config: DemoConfiguration, architectures: list[networks.Architectur
     truth = data.mri_slice(config.size)
     mask = operators.masks.random_lines(shape, config.acceleration, seed=config.seed)
     A = operators.masked_fourier(mask, shape=shape)
-    with operators.host_float64():
-        y = np.asarray(A(truth))
-        zero_filled = np.asarray(A.adjoint(y))
+    y, zero_filled = measured(A, truth)
     decoder, cnn = architectures
     noise = networks.decoder_input(
         decoder, shape, config.decoder_width, key=jax.random.key(config.seed)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from ntkdip import data, metrics, networks, operators, plotting
 from ntkdip.plotting.guidance import chosen_iterates
 from ntkdip.progress import track
+from ntkdip.studies.measurement import measured, with_noise
 from ntkdip.theory.ridge_choice import RidgeRule
 from ntkdip.theory.self_guidance import self_guidance
 
@@ -150,8 +151,5 @@ def _measurement(
     A: operators.LinearOperator = operators.masked_fourier(mask)
     if coils > 1:
         A = operators.multi_coil_fourier(mask, operators.ring_sensitivities(x.shape, coils))
-    with operators.host_float64():
-        y = np.asarray(A(x))
-    rng = np.random.default_rng(seed)
-    noise = rng.standard_normal((2, *y.shape)) * (sigma / np.sqrt(2))
-    return A, y + noise[0] + 1j * noise[1]
+    y, _ = measured(A, x)
+    return A, with_noise(y, sigma, np.random.default_rng(seed))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from ntkdip import data, kernels, networks, operators, plotting, theory
 from ntkdip.progress import track
+from ntkdip.studies.measurement import measured, with_noise
 
 HORIZON = 1e6
 """Last iteration of the figure's curves."""
@@ -62,15 +63,12 @@ def stopping_study(sigmas: Sequence[float], *, size: int = 32, seed: int = 0) ->
     """
     x = data.mri_slice(size)
     A = operators.masked_fourier(operators.masks.random_lines(x.shape, 4.0, seed=seed))
-    with operators.host_float64():
-        clean = np.asarray(A(x))
-        zero_filled = np.asarray(A.adjoint(clean))
+    clean, zero_filled = measured(A, x)
     net = networks.wide_cnn(depth=5, kernel_size=3)
     regime = theory.KernelRegime(kernels.analytic(net, networks.as_input(zero_filled)), A)
     rng, rows = np.random.default_rng(seed), []
     for sigma in track(sigmas, "noise levels"):
-        noise = rng.standard_normal((2, *clean.shape)) * sigma / np.sqrt(2)
-        y = clean + noise[0] + 1j * noise[1]
+        y = with_noise(clean, sigma, rng)
         for assumed in (sigma, theory.estimate_noise(regime, y)):
             rows += [
                 StoppingStudyRow(sigma, assumed, row.rule, row.t, row.mse, row.excess)

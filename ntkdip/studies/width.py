@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from ntkdip import data, kernels, metrics, networks, operators, plotting, theory, training
 from ntkdip.plotting.widths import width_scaling
 from ntkdip.progress import track
+from ntkdip.studies.measurement import measured
 
 STEPS = (10, 100)
 """Iterations at which training and prediction are compared: early, and at the end."""
@@ -128,7 +129,7 @@ def reference_problem() -> tuple[np.ndarray, operators.LinearOperator, np.ndarra
     truth = data.square_signal(256)
     mask = operators.masks.random_conjugate_pairs(256)
     A = operators.masked_fourier(mask, complex_image=False)
-    return truth, A, *_measured(A, truth)
+    return truth, A, *measured(A, truth)
 
 
 def width_problem(name: str) -> Problem:
@@ -159,7 +160,7 @@ def width_problem(name: str) -> Problem:
     truth = data.mri_slice(16)
     mask = operators.masks.random_lines(truth.shape, 4.0, seed=0)
     A = operators.masked_fourier(mask, shape=truth.shape)
-    return Problem(truth, A, *_measured(A, truth), lambda width: networks.wide_cnn(width, depth=4))
+    return Problem(truth, A, *measured(A, truth), lambda width: networks.wide_cnn(width, depth=4))
 
 
 def width_law(seeds: Mapping[str, Mapping[int, int]], methods: Sequence[str] = METHODS) -> WidthLaw:
@@ -257,13 +258,6 @@ def accurately() -> AbstractContextManager[object]:
 
 def _line(fit: WidthFit) -> tuple[float, float | None, float]:
     return fit.exponent, fit.standard_error, fit.factor
-
-
-def _measured(A: operators.LinearOperator, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Data and zero-filled image."""
-    with operators.host_float64():
-        y = np.asarray(A(truth))
-        return y, np.asarray(A.adjoint(y))
 
 
 def _train_one(

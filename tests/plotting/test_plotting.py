@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from ntkdip import plotting, spectrum
 from ntkdip.kernels import DenseKernel
 from ntkdip.spaces import Space
-
-
-@pytest.fixture
-def ax():
-    with plotting.style():
-        figure, axes = plt.subplots()
-        yield axes
-        figure.canvas.draw()
-        plt.close(figure)
 
 
 @pytest.fixture

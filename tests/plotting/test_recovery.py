@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -14,17 +13,8 @@ SHAPE = (4, 6)
 
 
 @pytest.fixture
-def axes():
-    with plotting.style():
-        figure, grid = plt.subplots(1, 2)
-        yield list(grid)
-        figure.canvas.draw()
-        plt.close(figure)
-
-
-@pytest.fixture
-def ax(axes):
-    return axes[0]
+def columns() -> int:
+    return 2
 
 
 @pytest.fixture

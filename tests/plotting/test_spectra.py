@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from ntkdip import plotting, spectrum
 from ntkdip.kernels import DenseKernel
 from tests.spectrum.kernels import circulant, random, stationary
-
-
-@pytest.fixture
-def axes():
-    with plotting.style():
-        figure, grid = plt.subplots(1, 4)
-        yield list(grid)
-        figure.canvas.draw()
-        plt.close(figure)
-
-
-@pytest.fixture
-def ax(axes):
-    return axes[0]
 
 
 @pytest.fixture

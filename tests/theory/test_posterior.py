@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
@@ -13,6 +11,7 @@ from ntkdip import kernels, networks, operators, theory
 from ntkdip.kernels import DenseKernel, Kernel
 from ntkdip.operators import LinearOperator
 from ntkdip.theory.cases import fourier_matrix
+from tests.theory import zoo
 from tests.theory.zoo import KERNELS, OPERATORS, SHAPE, Q
 
 SIGMA, AMPLITUDE = 0.3, 1.7
@@ -31,14 +30,8 @@ PAIRS = [
 ]
 
 
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """A kernel, an operator, and their matrices from elsewhere."""
-
-    W: Kernel
-    A: LinearOperator
-    dense: np.ndarray
-    matrix: np.ndarray
+class Problem(zoo.Problem):
+    """With the textbook's posterior."""
 
     @property
     def s2(self) -> float:

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from ntkdip import operators, theory
-from ntkdip.kernels import DenseKernel, Kernel
-from ntkdip.operators import LinearOperator
+from ntkdip.kernels import DenseKernel
 from ntkdip.spaces import Space
 from ntkdip.theory import KernelRegime
 from ntkdip.theory.cases import fourier_matrix
-from tests.theory.zoo import KERNELS, OPERATORS, SHAPE
+from tests.theory.zoo import KERNELS, OPERATORS, SHAPE, Problem, make_problem
 
 STEPS = [0, 1, 2, 17, 400, 5000]
 METHODS = {
@@ -28,26 +27,13 @@ METHODS = {
 OPTIONS = {"weight decay": {"ridge": 0.01}, "heavy ball": {"momentum": 0.8}}
 
 
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """A kernel, an operator, and their matrices from elsewhere."""
-
-    W: Kernel
-    A: LinearOperator
-    dense: np.ndarray
-    matrix: np.ndarray
-
-
 @pytest.fixture(
     scope="module",
     params=itertools.product(KERNELS, OPERATORS, [True, False]),
     ids=lambda p: f"{p[0]}-{p[1]}-{'complex' if p[2] else 'real'}",
 )
 def problem(request: pytest.FixtureRequest) -> Problem:
-    kernel, operator, complex_image = request.param
-    A, matrix = OPERATORS[operator](complex_image)
-    W = KERNELS[kernel](A.domain)
-    return Problem(W, A, W.dense(), matrix)
+    return make_problem(*request.param)
 
 
 def iterate(problem: Problem, name: str, regime: KernelRegime, y, start):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -168,3 +169,19 @@ KERNELS: dict[str, Callable[[Space], Kernel]] = {
     "periodic": periodic,
     "coarse": coarse,
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A kernel, an operator, and their matrices from elsewhere."""
+
+    W: Kernel
+    A: LinearOperator
+    dense: np.ndarray
+    matrix: np.ndarray
+
+
+def make_problem(kernel: str, operator: str, complex_image: bool) -> Problem:
+    A, matrix = OPERATORS[operator](complex_image)
+    W = KERNELS[kernel](A.domain)
+    return Problem(W, A, W.dense(), matrix)
