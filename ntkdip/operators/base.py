@@ -45,6 +45,17 @@ class LinearOperator(abc.ABC):
         """
 
 
+class ImageOperator(LinearOperator):
+    """A `LinearOperator` that knows its images by ``shape`` and ``complex_image``."""
+
+    shape: tuple[int, ...]
+    complex_image: bool
+
+    @functools.cached_property
+    def domain(self) -> Space:
+        return Space(self.shape, self.complex_image)
+
+
 @contextlib.contextmanager
 def host_float64() -> Iterator[None]:
     """Scope in which JAX computes on the host in 64 bit; global settings stay as they are.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact
 
-from ntkdip.operators.base import LinearOperator
+from ntkdip.operators.base import ImageOperator
 from ntkdip.operators.masks import checked_mask
 from ntkdip.spaces import Space
 
@@ -27,7 +27,7 @@ def centred_ifft(k: Inexact[Array | np.ndarray, "..."]) -> Inexact[Array, "..."]
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
-class MaskedFourier(LinearOperator):
+class MaskedFourier(ImageOperator):
     """``A x = M F x``: the sampled entries of the centred orthonormal Fourier transform.
 
     Build it with `masked_fourier`, which checks the mask.  Attributes: ``indices``,
@@ -38,10 +38,6 @@ class MaskedFourier(LinearOperator):
     indices: Array
     shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     complex_image: bool = dataclasses.field(metadata={"static": True})
-
-    @cached_property
-    def domain(self) -> Space:
-        return Space(self.shape, self.complex_image)
 
     @cached_property
     def range(self) -> Space:

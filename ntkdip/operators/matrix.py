@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact
 
-from ntkdip.operators.base import LinearOperator
+from ntkdip.operators.base import ImageOperator
 from ntkdip.operators.pixels import as_element, checked_shape
 from ntkdip.spaces import Space, require_finite
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
-class MatrixOperator(LinearOperator):
+class MatrixOperator(ImageOperator):
     """``A x = M vec(x)`` with a dense matrix and the image flattened in C order.
 
     Build it with `from_matrix`, which checks the matrix.  Attributes: ``matrix``,
@@ -28,10 +28,6 @@ class MatrixOperator(LinearOperator):
     matrix: Array | np.ndarray
     shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     complex_image: bool = dataclasses.field(metadata={"static": True})
-
-    @cached_property
-    def domain(self) -> Space:
-        return Space(self.shape, self.complex_image)
 
     @cached_property
     def range(self) -> Space:

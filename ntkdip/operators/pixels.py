@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact
 
-from ntkdip.operators.base import LinearOperator
+from ntkdip.operators.base import ImageOperator
 from ntkdip.operators.masks import checked_mask
 from ntkdip.spaces import Space
 
@@ -32,7 +32,7 @@ def as_element(x: Inexact[Array | np.ndarray, "..."], is_complex: bool) -> Inexa
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
-class Identity(LinearOperator):
+class Identity(ImageOperator):
     """``A x = x``: every pixel is measured.  Build it with `identity`.
 
     Attributes: ``shape`` of the image; whether images are ``complex_image``.
@@ -40,10 +40,6 @@ class Identity(LinearOperator):
 
     shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     complex_image: bool = dataclasses.field(metadata={"static": True})
-
-    @cached_property
-    def domain(self) -> Space:
-        return Space(self.shape, self.complex_image)
 
     @cached_property
     def range(self) -> Space:
@@ -60,7 +56,7 @@ class Identity(LinearOperator):
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
-class PixelMask(LinearOperator):
+class PixelMask(ImageOperator):
     """``A x = M x``: the kept pixels, in C order.
 
     Build it with `pixel_mask`, which checks the mask.  Attributes: ``indices``, the flat
@@ -71,10 +67,6 @@ class PixelMask(LinearOperator):
     indices: Array
     shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     complex_image: bool = dataclasses.field(metadata={"static": True})
-
-    @cached_property
-    def domain(self) -> Space:
-        return Space(self.shape, self.complex_image)
 
     @cached_property
     def range(self) -> Space:
