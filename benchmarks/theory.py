@@ -129,7 +129,7 @@ class Recursion:
 
     def __init__(self, given: Problem) -> None:
         W, A, x = given
-        _, s, V = np.linalg.svd(operators.real_matrix(A), full_matrices=False)
+        _, s, V = np.linalg.svd(A.real().dense(), full_matrices=False)
         reached = s > 1e-12 * s[0]
         B = s[reached, None] * V[reached]
         self._back = W @ np.ascontiguousarray(B.T)

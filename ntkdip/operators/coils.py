@@ -8,11 +8,11 @@ from functools import cached_property
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex128, Inexact
+from jaxtyping import Array, Inexact
 
-from ntkdip.operators.base import LinearOperator
+from ntkdip.operators.base import LinearOperator, as_element
 from ntkdip.operators.fourier import MaskedFourier, masked_fourier
-from ntkdip.operators.pixels import as_element, checked_shape
+from ntkdip.operators.pointwise import Circulant, scattered
 from ntkdip.spaces import Space, require_finite
 
 
@@ -38,20 +38,59 @@ class MultiCoilFourier(LinearOperator):
     def range(self) -> Space:
         return Space((self.sensitivities.shape[0], *self.fourier.range.shape), True)
 
+    @property
+    def acceleration(self) -> float:
+        """Pixels of the image over samples of k-space, as every coil takes them."""
+        return self.fourier.acceleration
+
     def __call__(self, x: Inexact[Array | np.ndarray, "..."]) -> Inexact[Array, "..."]:
         self.domain.check(x, "image")
         x = as_element(x, True)
-        return jax.vmap(self.fourier)(self._sensitivities(x.dtype) * x[None])
+        return jax.vmap(self.fourier)(_cast(self.sensitivities, x) * x[None])
 
     def adjoint(self, y: Inexact[Array | np.ndarray, "..."]) -> Inexact[Array, "..."]:
         self.range.check(y, "data")
         y = as_element(y, True)
         coil_images = jax.vmap(self.fourier.adjoint)(y)
-        image = jnp.sum(jnp.conj(self._sensitivities(y.dtype)) * coil_images, axis=0)
+        image = jnp.sum(jnp.conj(_cast(self.sensitivities, y)) * coil_images, axis=0)
         return image if self.complex_image else image.real
 
-    def _sensitivities(self, dtype: np.dtype) -> Array:
-        return jnp.asarray(self.sensitivities.astype(dtype))
+    def _gram(self) -> LinearOperator:
+        sampled = Circulant(scattered(self.fourier.indices, self.fourier.shape), True)
+        return MultiCoilGram(sampled, self.sensitivities, self.complex_image)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class MultiCoilGram(LinearOperator):
+    """``A* A x = sum_c conj(S_c) F* M F S_c x``: k-space is multiplied, not gathered."""
+
+    sampled: Circulant
+    sensitivities: Array | np.ndarray
+    complex_image: bool = dataclasses.field(metadata={"static": True})
+
+    @cached_property
+    def domain(self) -> Space:
+        return Space(self.sampled.shape, self.complex_image)
+
+    @property
+    def range(self) -> Space:
+        return self.domain
+
+    def __call__(self, x: Inexact[Array | np.ndarray, "..."]) -> Inexact[Array, "..."]:
+        self.domain.check(x, "image")
+        x = as_element(x, True)
+        maps = _cast(self.sensitivities, x)
+        image = jnp.sum(jnp.conj(maps) * jax.vmap(self.sampled)(maps * x[None]), axis=0)
+        return image if self.complex_image else image.real
+
+    def adjoint(self, y: Inexact[Array | np.ndarray, "..."]) -> Inexact[Array, "..."]:
+        self.range.check(y, "data")
+        return self(y)
+
+
+def _cast(sensitivities: Array | np.ndarray, x: Array) -> Array:
+    return jnp.asarray(sensitivities.astype(x.dtype))
 
 
 def multi_coil_fourier(
@@ -65,7 +104,7 @@ def multi_coil_fourier(
 
     ``F`` is the centred orthonormal Fourier transform of `masked_fourier`, ``S_c`` the
     pixelwise product with the sensitivity of coil ``c``.  With sensitivities of unit
-    root-sum-of-squares (`ring_sensitivities`) the norm of ``A`` is at most 1, and
+    root-sum-of-squares (`ntkdip.data.ring_sensitivities`) the norm of ``A`` is at most 1, and
     ``A* A`` is the identity where the mask samples everything; under a partial mask
     ``A* A`` is no projector (design page, section 1, Corollary 1).
     Source: the signal model of SENSE (Pruessmann et al., Magn. Reson. Med. 42, 1999).
@@ -109,59 +148,3 @@ def multi_coil_fourier(
     if not maps.any():
         raise ValueError("sensitivities: every entry is 0, so that nothing is measured")
     return MultiCoilFourier(fourier, maps, complex_image)
-
-
-def ring_sensitivities(
-    shape: tuple[int, ...], coils: int = 8, distance: float = 1.05
-) -> Complex128[np.ndarray, "coils ..."]:
-    """Simulated sensitivities of small coils on a ring around the image.
-
-    A simulation, and ours: no physics beyond a decay with distance.  With ``u`` the column
-    and ``v`` the row coordinate, each from -1 to 1 (``v = 0`` for a 1D image), coil ``c``
-    sits at ``(u, v) = distance (cos phi_c, sin phi_c)``, ``phi_c = 2 pi c / coils``, and
-    ``S_c`` is proportional to ``exp(i phi_c) / d_c``, ``d_c`` the distance from the pixel to
-    the coil.  At every pixel ``sum_c |S_c|^2 = 1``.
-
-    Parameters
-    ----------
-    shape
-        Shape of the image, 1D or 2D.
-    coils
-        Number of coils, at least 1.
-    distance
-        Radius of the ring in half fields of view, above 0.  Below ``sqrt(2)`` the ring passes
-        through the corners of a square image, where the pixels next to a coil are seen by
-        hardly any other.
-
-    Returns
-    -------
-    ``(coils, *shape)`` complex128, dimensionless.
-
-    Raises
-    ------
-    ValueError
-        If the shape is neither 1D nor 2D or has no pixel, ``coils`` is below 1, ``distance``
-        is not a positive number, or a coil lies on a pixel, where ``1 / d_c`` is infinite.
-    """
-    shape = checked_shape(shape)
-    if len(shape) > 2:
-        raise ValueError(f"an image inside a ring of coils is 1D or 2D; got shape {shape}")
-    if coils < 1:
-        raise ValueError(f"a ring has at least one coil; got coils={coils}")
-    if not (np.isfinite(distance) and distance > 0):
-        raise ValueError(
-            f"distance is a positive number of half fields of view, 1.05 for instance; "
-            f"got {distance}"
-        )
-    u = np.linspace(-1.0, 1.0, shape[-1])
-    v = np.linspace(-1.0, 1.0, shape[0])[:, None] if len(shape) == 2 else np.zeros(())
-    phi = (2 * np.pi * np.arange(coils) / coils).reshape(-1, *(1 for _ in shape))
-    d = np.hypot(u - distance * np.cos(phi), v - distance * np.sin(phi))
-    if d.min() < 1e-12:
-        coil, *pixel = (int(i) for i in np.unravel_index(d.argmin(), d.shape))
-        raise ValueError(
-            f"coil {coil} of {coils} lies on pixel {tuple(pixel)} at distance {distance}, where "
-            "its sensitivity is infinite; move the ring outwards, distance=1.5 for instance"
-        )
-    decay = 1 / d
-    return np.exp(1j * phi) * decay / np.linalg.norm(decay, axis=0)

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact
 
-from ntkdip.operators.base import ImageOperator
+from ntkdip.operators.base import ImageOperator, LinearOperator
 from ntkdip.operators.masks import checked_mask
+from ntkdip.operators.pointwise import Circulant, scattered
 from ntkdip.spaces import Space
 
 
@@ -43,6 +44,11 @@ class MaskedFourier(ImageOperator):
     def range(self) -> Space:
         return Space((self.indices.shape[0],), True)
 
+    @property
+    def acceleration(self) -> float:
+        """Pixels of the image over samples of k-space."""
+        return self.domain.size / self.range.size
+
     def __call__(self, x: Inexact[Array | np.ndarray, "..."]) -> Inexact[Array, "..."]:
         self.domain.check(x, "image")
         return centred_fft(x).reshape(-1)[self.indices]
@@ -53,6 +59,10 @@ class MaskedFourier(ImageOperator):
         kspace = jnp.zeros(self.domain.size, y.dtype).at[self.indices].set(y)
         image = centred_ifft(kspace.reshape(self.shape))
         return image if self.complex_image else image.real
+
+    def _gram(self) -> LinearOperator:
+        seen = Circulant(scattered(self.indices, self.shape), True)
+        return seen if self.complex_image else seen.on_real_images()
 
 
 def masked_fourier(

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact
 
-from ntkdip.operators.base import ImageOperator
-from ntkdip.operators.pixels import as_element, checked_shape
+from ntkdip.operators.base import ImageOperator, LinearOperator, as_element
+from ntkdip.operators.pixels import Identity, checked_shape
+from ntkdip.operators.spectral import checked_tolerance
 from ntkdip.spaces import Space, require_finite
 
 
@@ -22,29 +23,57 @@ class MatrixOperator(ImageOperator):
     """``A x = M vec(x)`` with a dense matrix and the image flattened in C order.
 
     Build it with `from_matrix`, which checks the matrix.  Attributes: ``matrix``,
-    ``(p, q)``; ``shape`` of the image; whether images are ``complex_image``.
+    ``(p, q)``; ``shape`` of the image; whether images are ``complex_image``; ``data_shape``.
     """
 
     matrix: Array | np.ndarray
     shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     complex_image: bool = dataclasses.field(metadata={"static": True})
+    data_shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
 
     @cached_property
     def range(self) -> Space:
         is_complex = self.complex_image or jnp.issubdtype(self.matrix.dtype, jnp.complexfloating)
-        return Space((self.matrix.shape[0],), bool(is_complex))
+        return Space(self.data_shape, bool(is_complex))
 
     def __call__(self, x: Inexact[Array | np.ndarray, "..."]) -> Inexact[Array, "..."]:
         self.domain.check(x, "image")
         x = as_element(x, self.range.is_complex)
-        return _product(self.matrix.astype(x.dtype), x.reshape(-1))
+        return _product(self.matrix.astype(x.dtype), x.reshape(-1)).reshape(self.data_shape)
 
     def adjoint(self, y: Inexact[Array | np.ndarray, "..."]) -> Inexact[Array, "..."]:
         self.range.check(y, "data")
-        y = as_element(y, self.range.is_complex)
+        y = as_element(y, self.range.is_complex).reshape(-1)
         # M^H y as conj(conj(y) M): no transposed copy of the matrix.
         image = jnp.conj(_product(jnp.conj(y), self.matrix.astype(y.dtype))).reshape(self.shape)
         return image if self.complex_image else image.real
+
+    def _gram(self) -> LinearOperator:
+        if self.matrix.shape[0] <= self.matrix.shape[1]:
+            return super()._gram()
+        M = self.matrix
+        square = M.conj().T @ M if isinstance(M, np.ndarray) else _product(M.conj().T, M)
+        square = square if self.complex_image else square.real
+        return MatrixOperator(square, self.shape, self.complex_image, self.shape)
+
+    def norm(self, *, tolerance: float = 1e-4, seed: int = 0) -> float:
+        return float(np.linalg.norm(self._seen(), 2))
+
+    def null_space_projector(self, *, tolerance: float | None = None) -> LinearOperator:
+        matrix = self._seen()
+        _, sizes, rows = np.linalg.svd(matrix, full_matrices=False)
+        seen = sizes > checked_tolerance(tolerance, max(matrix.shape)) * sizes.max()
+        everything = Identity(self.shape, self.complex_image)
+        if not seen.any():
+            return everything
+        count = (int(seen.sum()),)
+        return everything - MatrixOperator(rows[seen], self.shape, self.complex_image, count).gram
+
+    def _seen(self) -> np.ndarray:
+        """The matrix, or for real images the real one of the same singular values."""
+        M = np.asarray(self.matrix)
+        both = np.iscomplexobj(M) and not self.complex_image
+        return np.concatenate([M.real, M.imag]) if both else M
 
 
 def _product(a: Array | np.ndarray, b: Array | np.ndarray) -> Array:
@@ -97,4 +126,4 @@ def from_matrix(
         raise ValueError(f"a matrix holds real or complex numbers; got {matrix.dtype} entries")
     matrix = np.array(matrix, np.complex128 if np.iscomplexobj(matrix) else np.float64)
     require_finite(matrix, "matrix")
-    return MatrixOperator(matrix, shape, complex_image)
+    return MatrixOperator(matrix, shape, complex_image, matrix.shape[:1])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import operator
+from collections.abc import Sequence
 from functools import cached_property
 
 import jax
@@ -11,23 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Inexact
 
-from ntkdip.operators.base import ImageOperator
+from ntkdip.operators.base import ImageOperator, LinearOperator, as_element
 from ntkdip.operators.masks import checked_mask
+from ntkdip.operators.pointwise import Diagonal, scattered
 from ntkdip.spaces import Space
-
-
-def as_element(x: Inexact[Array | np.ndarray, "..."], is_complex: bool) -> Inexact[Array, "..."]:
-    """``x`` as a JAX array of its own precision, complex where the space is.
-
-    A real array is an element of a complex space too (`Space.embed`); operators answer
-    with a complex one all the same.
-    """
-    x = jnp.asarray(x)
-    if not jnp.issubdtype(x.dtype, jnp.inexact):
-        x = x.astype(float)
-    if is_complex and not jnp.iscomplexobj(x):
-        x = x.astype(np.result_type(x.dtype, np.complex64))
-    return x
 
 
 @jax.tree_util.register_dataclass
@@ -53,34 +42,47 @@ class Identity(ImageOperator):
         self.range.check(y, "data")
         return as_element(y, self.complex_image)
 
+    def _gram(self) -> LinearOperator:
+        return self
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class PixelMask(ImageOperator):
     """``A x = M x``: the kept pixels, in C order.
 
-    Build it with `pixel_mask`, which checks the mask.  Attributes: ``indices``, the flat
-    C-order positions of the kept pixels (int32); ``shape`` of the image; whether images
-    are ``complex_image``.
+    Build it with `pixel_mask` or `downsample`, which check their arguments.  Attributes:
+    ``indices``, the flat C-order positions of the kept pixels (int32), no two the same;
+    ``shape`` of the image; whether images are ``complex_image``; ``data_shape``.
     """
 
     indices: Array
     shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     complex_image: bool = dataclasses.field(metadata={"static": True})
+    data_shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
 
     @cached_property
     def range(self) -> Space:
-        return Space((self.indices.shape[0],), self.complex_image)
+        return Space(self.data_shape, self.complex_image)
+
+    @property
+    def acceleration(self) -> float:
+        """Pixels of the image over pixels kept."""
+        return self.domain.size / self.range.size
 
     def __call__(self, x: Inexact[Array | np.ndarray, "..."]) -> Inexact[Array, "..."]:
         self.domain.check(x, "image")
-        return as_element(x, self.complex_image).reshape(-1)[self.indices]
+        kept = as_element(x, self.complex_image).reshape(-1)[self.indices]
+        return kept.reshape(self.data_shape)
 
     def adjoint(self, y: Inexact[Array | np.ndarray, "..."]) -> Inexact[Array, "..."]:
         self.range.check(y, "data")
         y = as_element(y, self.complex_image)
-        image = jnp.zeros(self.domain.size, y.dtype).at[self.indices].set(y)
+        image = jnp.zeros(self.domain.size, y.dtype).at[self.indices].set(y.reshape(-1))
         return image.reshape(self.shape)
+
+    def _gram(self) -> LinearOperator:
+        return Diagonal(scattered(self.indices, self.shape), self.complex_image)
 
 
 def identity(shape: tuple[int, ...], complex_image: bool = True) -> Identity:
@@ -136,7 +138,51 @@ def pixel_mask(
     """
     mask = checked_mask(mask, shape, "pixel mask", "pixel")
     indices = jnp.asarray(np.flatnonzero(mask), dtype=jnp.int32)
-    return PixelMask(indices, mask.shape, complex_image)
+    return PixelMask(indices, mask.shape, complex_image, indices.shape)
+
+
+def downsample(
+    shape: tuple[int, ...], factor: int | np.integer | Sequence[int], *, complex_image: bool = False
+) -> PixelMask:
+    """Every ``s``-th pixel along each axis, from pixel 0 on.
+
+    Source: ours.  ``A A*`` is the identity and ``A* A`` a projector.  What is finer than the
+    coarse grid is aliased, not averaged away: compose with `blur` for super-resolution.
+
+    Parameters
+    ----------
+    shape
+        Shape of the image.
+    factor
+        ``s``, an integer from 1 to the axis' length; one for all axes, or one each.
+    complex_image
+        Real images (the default) or complex ones; data are of the same field.
+
+    Returns
+    -------
+    Operator from images ``shape`` to data with ``ceil(n / s)`` pixels along each axis; a call
+    costs O(q).
+
+    Raises
+    ------
+    ValueError
+        If the shape holds no pixel, or the factors are not integers from 1 to the axis'
+        length, as many as there are axes.
+    """
+    shape = checked_shape(shape)
+    factors = tuple(np.atleast_1d(np.asarray(factor)).tolist())
+    factors = factors * len(shape) if np.ndim(factor) == 0 else factors
+    whole = len(factors) == len(shape) and all(type(s) is int for s in factors)
+    if not whole or any(not 1 <= s <= n for s, n in zip(factors, shape, strict=True)):
+        raise ValueError(
+            f"factor for images of shape {shape}: expected an integer from 1 to the length of "
+            f"each axis, or {len(shape)} of them; got {factor}"
+        )
+    places = np.arange(math.prod(shape)).reshape(shape)[
+        tuple(slice(None, None, s) for s in factors)
+    ]
+    indices = jnp.asarray(places.ravel(), dtype=jnp.int32)
+    return PixelMask(indices, shape, complex_image, places.shape)
 
 
 def checked_shape(shape: tuple[int, ...]) -> tuple[int, ...]:

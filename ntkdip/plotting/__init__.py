@@ -5,7 +5,8 @@ from ntkdip.plotting.dimension import effective_dimension_curve, power_law
 from ntkdip.plotting.dynamics import distance_curve, mse_curves, psnr_curves
 from ntkdip.plotting.eigenspaces import eigenspace_fourier, eigenvector_gallery, kernel_filter
 from ntkdip.plotting.guidance import chosen_iterates, guidance_curves
-from ntkdip.plotting.images import error_map, magnitude, phase
+from ntkdip.plotting.images import error_map, log_kspace, magnitude, phase, photograph
+from ntkdip.plotting.masks import sampling_mask
 from ntkdip.plotting.recovery import (
     band_curve,
     calibration_curve,
@@ -49,14 +50,17 @@ __all__ = [
     "kernel_coherence",
     "kernel_filter",
     "kernel_fourier",
+    "log_kspace",
     "magnitude",
     "movement_curves",
     "mse_curves",
     "off_diagonal_shares",
     "phase",
+    "photograph",
     "power_law",
     "psnr_curves",
     "recovery_map",
+    "sampling_mask",
     "sources_map",
     "style",
     "width_scaling",

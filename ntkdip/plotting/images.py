@@ -26,8 +26,24 @@ def phase(ax: Axes, image: Any, title: str) -> AxesImage:
     return _panel(ax, np.angle(np.asarray(image)), title, CYCLIC, np.pi, low=-np.pi)
 
 
+def photograph(ax: Axes, pixels: Any, title: str) -> AxesImage:
+    """A colour photograph ``(h, w, 3)``; values outside 0 to 1 are clipped."""
+    return _panel(ax, np.clip(np.asarray(pixels), 0, 1), title, None, 1.0)
+
+
+def log_kspace(ax: Axes, samples: Any, title: str, *, decibels: float = 80.0) -> AxesImage:
+    """Root-sum-of-squares of k-space ``(coils, ny, nx)`` in dB under its largest sample.
+
+    From ``-decibels`` to 0; what is below, or was not measured, is black.
+    """
+    energy = np.sum(np.abs(np.asarray(samples, np.complex128)) ** 2, axis=0)
+    floor = energy.max() * 10 ** (-decibels / 10)
+    level = 10 * np.log10(np.maximum(energy, floor) / energy.max())
+    return _panel(ax, level, f"{title} (0 to -{decibels:.0f} dB)", HEAT, 0.0, low=-decibels)
+
+
 def _panel(
-    ax: Axes, values: np.ndarray, title: str, cmap: str, peak: float, *, low: float = 0.0
+    ax: Axes, values: np.ndarray, title: str, cmap: str | None, peak: float, *, low: float = 0.0
 ) -> AxesImage:
     shown = ax.imshow(values, cmap=cmap, vmin=low, vmax=peak, interpolation="nearest")
     ax.set_title(title)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ntkdip import data, metrics, networks, operators, plotting
 from ntkdip.plotting.guidance import chosen_iterates
 from ntkdip.progress import track
-from ntkdip.studies.measurement import measured, with_noise
+from ntkdip.studies.measurement import measured
 from ntkdip.theory.ridge_choice import RidgeRule
 from ntkdip.theory.self_guidance import self_guidance
 
@@ -74,7 +74,7 @@ def guidance_study(
     seeds
         Number of masks for each image size: `PRESETS`, or ``{48: 5}``.
     coils
-        1, or a ring of several (`ntkdip.operators.ring_sensitivities`).
+        1, or a ring of several (`ntkdip.data.ring_sensitivities`).
     sigma
         Noise level, ``E|n_i|^2 = sigma^2`` a sample (the image's maximum is 1).
     ridge
@@ -150,6 +150,6 @@ def _measurement(
     mask = operators.masks.random_lines(x.shape, ACCELERATION, seed=seed)
     A: operators.LinearOperator = operators.masked_fourier(mask)
     if coils > 1:
-        A = operators.multi_coil_fourier(mask, operators.ring_sensitivities(x.shape, coils))
+        A = operators.multi_coil_fourier(mask, data.ring_sensitivities(x.shape, coils))
     y, _ = measured(A, x)
-    return A, with_noise(y, sigma, np.random.default_rng(seed))
+    return A, data.add_noise(y, sigma=sigma, seed=seed)

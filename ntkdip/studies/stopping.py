@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ntkdip import data, kernels, networks, operators, plotting, theory
 from ntkdip.progress import track
-from ntkdip.studies.measurement import measured, with_noise
+from ntkdip.studies.measurement import measured
 
 HORIZON = 1e6
 """Last iteration of the figure's curves."""
@@ -68,7 +68,7 @@ def stopping_study(sigmas: Sequence[float], *, size: int = 32, seed: int = 0) ->
     regime = theory.KernelRegime(kernels.analytic(net, networks.as_input(zero_filled)), A)
     rng, rows = np.random.default_rng(seed), []
     for sigma in track(sigmas, "noise levels"):
-        y = with_noise(clean, sigma, rng)
+        y = data.add_noise(clean, sigma=sigma, seed=rng)
         for assumed in (sigma, theory.estimate_noise(regime, y)):
             rows += [
                 StoppingStudyRow(sigma, assumed, row.rule, row.t, row.mse, row.excess)

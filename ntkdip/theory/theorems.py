@@ -18,7 +18,7 @@ import scipy.linalg
 from jaxtyping import Inexact
 
 from ntkdip.kernels import Kernel, require_memory
-from ntkdip.operators import LinearOperator, real_matrix
+from ntkdip.operators import LinearOperator
 from ntkdip.spaces import require_finite
 from ntkdip.theory.regime import KernelRegime
 from ntkdip.theory.verdicts import Check, Hypothesis, Verdict
@@ -365,4 +365,4 @@ def _case(W: Kernel, A: LinearOperator, x: Any) -> _DenseCase:
         8 * (4 * n * n + 3 * n * p), f"the dense matrices of a case on {A.domain}", None,
         "examine a smaller image",
     )  # fmt: skip
-    return _DenseCase(KernelRegime(W, A), W.dense(), real_matrix(A), image)
+    return _DenseCase(KernelRegime(W, A), W.dense(), A.real().dense(), image)

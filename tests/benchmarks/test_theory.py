@@ -13,7 +13,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import cases, contest, measure, peers, theory, worker
 from benchmarks.worker import run_job
-from ntkdip import kernels, operators
+from ntkdip import kernels
 
 CURVE, DENOISING, SWEEP = cases.SMALL_THEORY
 PEER = contest.Peer("neural-tangents", ("of another family",))
@@ -42,7 +42,7 @@ def test_the_curve_is_compared_with_iterating_and_its_time_scaled() -> None:
 
 def test_the_recursion_is_gradient_descent_of_images_and_of_noise() -> None:
     given = theory.problem(CURVE)
-    M, W = operators.real_matrix(given.A), given.W.dense()
+    M, W = given.A.real().dense(), given.W.dense()
     step = 1 / np.linalg.eigvalsh(M @ W @ M.T)[-1]
     error, gain = -given.x, np.zeros((len(W), len(M)))
     found = []

@@ -46,7 +46,7 @@ def test_matches_numpy(A) -> None:
 
 
 def test_real_matrix_and_its_transpose_are_operator_and_adjoint(A) -> None:
-    matrix = operators.real_matrix(A)
+    matrix = A.real().dense()
     assert matrix.shape == (A.range.real_size, A.domain.real_size)
     transposed = operators.apply_to_rows(A, np.eye(A.range.real_size), adjoint=True)
     np.testing.assert_allclose(transposed, matrix, atol=1e-14)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkdip import operators
+from ntkdip import data, operators
+from ntkdip.operators import spectral
 from ntkdip.spaces import Space
 from tests.conftest import tolerance
 from tests.operators.zoo import CASES, Case, mask_of, sensitivities_of
@@ -49,11 +51,57 @@ def test_spaces(A, case) -> None:
     assert A.range == Space(case.data_shape, case.complex_data)
 
 
-def test_real_matrix_and_its_transpose_are_operator_and_adjoint(A, case) -> None:
+def test_embedded_matrix_and_its_transpose_are_operator_and_adjoint(A, case) -> None:
     want = case.embedded()
-    assert_close(operators.real_matrix(A), want, np.float64)
+    assert_close(A.real().dense(), want, np.float64)
     transposed = operators.apply_to_rows(A, np.eye(A.range.real_size), adjoint=True)
     assert_close(transposed, want, np.float64)
+
+
+def test_dense(A, case) -> None:
+    matrix = A.dense()
+    assert matrix.dtype == (np.complex128 if case.complex_data else np.float64)
+    assert_close(matrix, case.matrix, np.float64)
+
+
+def test_real_embedding(A, case) -> None:
+    R, x, y = A.real(), case.image(1), case.data(2)
+    assert (R.domain, R.range) == tuple(Space((n,), False) for n in case.embedded().shape[::-1])
+    with operators.host_float64():
+        assert_close(R(A.domain.embed(x)), A.range.embed(A(x)), np.float64)
+        assert_close(R.adjoint(A.range.embed(y)), A.domain.embed(A.adjoint(y)), np.float64)
+
+
+def test_gram(A, case, dtype) -> None:
+    x = case.image(1, dtype)
+    for G in (A.gram, jax.jit(lambda A: A.gram)(A)):
+        assert (G.domain, G.range) == (A.domain, A.domain)
+        assert G(x).dtype == _dtype_of(case.complex_image, dtype)
+        assert_close(G(x), case.returned(case.measured(x)), dtype)
+        assert_close(G.adjoint(x), G(x), dtype)
+
+
+def test_norm_is_that_of_the_dense_matrix(A, case) -> None:
+    want = np.linalg.norm(case.embedded(), 2)
+    assert isinstance(A.norm(), float)
+    assert abs(A.norm() - want) <= 1e-12 * want
+    iterated = math.sqrt(spectral._largest_eigenvalue(A.gram, 1e-8, 0)) if want else 0.0
+    assert abs(iterated - want) <= 1e-8 * want
+
+
+def test_null_space_projector(A, case) -> None:
+    if not case.null_space:
+        with pytest.raises(NotImplementedError, match=r"no closed form .* from_matrix\(A.dense"):
+            A.null_space_projector()
+        return
+    P, M = A.null_space_projector().real().dense(), case.embedded()
+    assert np.linalg.norm(P @ P - P) <= 1e-12
+    assert np.linalg.norm(P - P.T) <= 1e-12
+    assert np.linalg.norm(M @ P) <= 1e-12 * np.linalg.norm(M)
+    nullity = M.shape[1] - np.linalg.matrix_rank(M)
+    assert abs(np.trace(P) - nullity) <= 1e-10
+    rank = M.shape[1] - nullity
+    assert np.linalg.norm(np.linalg.svd(M)[2][:rank] @ P) <= 1e-10
 
 
 def test_oracle_with_precision_and_field(A, case, dtype) -> None:
@@ -124,7 +172,7 @@ def test_gradient_of_the_loss_is_the_adjoint_of_the_residual(A, case, dtype) -> 
     assert_close(jnp.conj(loss_gradient(x)), A.adjoint(A(x) - y), dtype)
 
 
-# In float64, `real_matrix` takes operators through jit and vmap.
+# In float64, `dense` takes operators through jit and vmap.
 def test_jit_takes_operators_and_traces_once_for_those_alike(case) -> None:
     traced = []
 
@@ -276,42 +324,11 @@ def test_bad_coils_are_refused() -> None:
         operators.multi_coil_fourier(mask, maps)
 
 
-@pytest.mark.parametrize("shape", [(9,), (1,), (8, 8), (5, 7)])
-def test_ring_sensitivities_pixel_by_pixel(shape) -> None:
-    S = operators.ring_sensitivities(shape, coils=6, distance=1.3)
-    assert S.shape == (6, *shape)
-    assert S.dtype == np.complex128
-    rows, columns = (1, *shape)[-2:]
-    for j in range(rows):
-        for i in range(columns):
-            v = np.linspace(-1, 1, rows)[j] if len(shape) == 2 else 0.0
-            u = np.linspace(-1, 1, columns)[i]
-            angles = np.deg2rad([0, 60, 120, 180, 240, 300])
-            coils = 1.3 * np.exp(1j * angles)
-            want = np.exp(1j * angles) / abs(u + 1j * v - coils)
-            want /= np.sqrt((abs(want) ** 2).sum())
-            np.testing.assert_allclose(S.reshape(6, rows, columns)[:, j, i], want, atol=1e-14)
-
-
 def test_fully_sampled_ring_of_coils_is_an_isometry() -> None:
-    S = operators.ring_sensitivities((6, 7))
+    S = data.ring_sensitivities((6, 7))
     assert S.shape == (8, 6, 7)
     np.testing.assert_allclose((abs(S) ** 2).sum(0), 1, atol=1e-14)
-    matrix = operators.real_matrix(operators.multi_coil_fourier(np.ones((6, 7)), S))
+    matrix = operators.multi_coil_fourier(np.ones((6, 7)), S).real().dense()
     np.testing.assert_allclose(matrix.T @ matrix, np.eye(84), atol=1e-13)
-    matrix = operators.real_matrix(operators.multi_coil_fourier(mask_of((6, 7)), S))
+    matrix = operators.multi_coil_fourier(mask_of((6, 7)), S).real().dense()
     assert np.linalg.norm(matrix, 2) <= 1 + 1e-12
-
-
-def test_impossible_rings_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"1D or 2D; got shape \(2, 2, 2\)"):
-        operators.ring_sensitivities((2, 2, 2))
-    with pytest.raises(ValueError, match="at least one pixel along each"):
-        operators.ring_sensitivities((4, 0))
-    with pytest.raises(ValueError, match="at least one coil; got coils=0"):
-        operators.ring_sensitivities((4, 4), coils=0)
-    for distance in (0, -1.0, np.nan, np.inf):
-        with pytest.raises(ValueError, match="positive number of half fields of view"):
-            operators.ring_sensitivities((4, 4), distance=distance)
-    with pytest.raises(ValueError, match=r"coil 0 of 4 lies on pixel \(2, 4\) at distance 1"):
-        operators.ring_sensitivities((5, 5), coils=4, distance=1)

@@ -11,6 +11,7 @@ import pytest
 import scipy.stats
 
 from ntkdip import kernels, metrics, networks, operators, plotting
+from ntkdip.data import ring_sensitivities
 from ntkdip.kernels import BothParts, DenseKernel
 from ntkdip.plotting.guidance import guidance_curves
 from ntkdip.spaces import Space
@@ -30,7 +31,7 @@ def line_mask():
 
 
 def coil_operator(coils=2):
-    maps = operators.ring_sensitivities((SIDE, SIDE), coils)
+    maps = ring_sensitivities((SIDE, SIDE), coils)
     return operators.multi_coil_fourier(line_mask(), maps)
 
 
@@ -65,7 +66,7 @@ def problem(name, sigma=0.0):
 
 def written_out(A, W, y, ridge):
     """One step and the log-likelihood of the data, on real embeddings, by NumPy alone."""
-    M, dense, b = operators.real_matrix(A), W.dense(), A.range.embed(y)
+    M, dense, b = A.real().dense(), W.dense(), A.range.embed(y)
     K = M @ dense @ M.T + ridge * np.trace(dense) / len(dense) * np.eye(len(b))
     c = np.linalg.solve(K, b)
     likely = scipy.stats.multivariate_normal(np.zeros(len(b)), b @ c / len(b) * K)
@@ -117,7 +118,7 @@ def test_eigenpairs_and_cholesky_solve_alike(name, monkeypatch) -> None:
 def test_rules_choose_what_they_say(name) -> None:
     sigma = 0.3
     A, W, y, _ = problem(name, sigma)
-    M, dense, b = operators.real_matrix(A), W.dense(), A.range.embed(y)
+    M, dense, b = A.real().dense(), W.dense(), A.range.embed(y)
     S, scale = M @ dense @ M.T, np.trace(dense) / len(dense)
 
     def residual_and_share(ridge):
@@ -144,7 +145,7 @@ def test_rules_choose_what_they_say(name) -> None:
 @pytest.mark.parametrize("name", OPERATORS)
 def test_start_is_the_pseudo_inverse(name) -> None:
     A, W, y, _ = problem(name)
-    expected = np.linalg.pinv(operators.real_matrix(A), rcond=1e-10) @ A.range.embed(y)
+    expected = np.linalg.pinv(A.real().dense(), rcond=1e-10) @ A.range.embed(y)
     run = self_guidance(lambda z: W, A, y, iterations=1)
     found = A.domain.embed(run.iterates[0])
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-8 * abs(expected).max())

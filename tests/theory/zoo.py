@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ntkdip import operators
+from ntkdip.data import ring_sensitivities
 from ntkdip.kernels import BothParts, DenseKernel, Kernel, StationaryKernel
 from ntkdip.kernels.infinite.bloch import mirrored
 from ntkdip.kernels.infinite.low_rank import LowRankKernel
@@ -36,7 +37,7 @@ def masked_fourier(complex_image: bool) -> tuple[LinearOperator, np.ndarray]:
 
 
 def coils(complex_image: bool) -> tuple[LinearOperator, np.ndarray]:
-    maps = operators.ring_sensitivities(SHAPE, coils=3)
+    maps = ring_sensitivities(SHAPE, coils=3)
     A = operators.multi_coil_fourier(_mask(), maps, complex_image=complex_image)
     full = fourier_matrix(_mask(), True)
     complex_fourier = full[: len(full) // 2, :Q] + 1j * full[len(full) // 2 :, :Q]

@@ -1,0 +1,1 @@
+"""One reader per family of formats: each turns a `Request` into `KSpace` or `Image`."""
