@@ -1,7 +1,8 @@
 """ntkdip: what can an untrained network recover from undersampled measurements, and why?
 
-Rooms, in the order in which data flows: `operators`, `networks`, `data`, `metrics`,
-`kernels`, `spectrum`, `theory`, `training`, `plotting`, `studies`.  Each loads on first use.
+Rooms, in the order in which data flows: `operators`, `networks`, `data`,
+`baselines`, `metrics`, `kernels`, `spectrum`, `theory`, `training`, `plotting`, `studies`.
+Each loads on first use.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ntkdip import (
+        baselines,
         data,
         kernels,
         metrics,
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "baselines",
     "data",
     "kernels",
     "metrics",

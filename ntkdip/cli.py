@@ -26,6 +26,7 @@ def main() -> None:
         "verify": verify,
         "study": study,
         "kernel": kernel,
+        "data": data,
         "info": info,
     }
     try:
@@ -211,6 +212,36 @@ def kernel(
         )
     console.print(table)
     console.print(f"memory allowed: {cost.limit / 2**30:.1f} GiB", highlight=False)
+    return 0
+
+
+def data(
+    action: Annotated[Literal["info"], tyro.conf.Positional],
+    file: Annotated[Path, tyro.conf.Positional],
+    index: int | None = None,
+    kind: Literal["kspace", "image"] | None = None,
+    out: Path = Path("ntkdip-preview.png"),
+) -> int:
+    """Say what is in a file of k-space or images, and draw a preview.
+
+    Args:
+        action: ``info``: shape, coils, acceleration, dynamic range; what was understood and
+            what was ignored.
+        file: fastMRI or ISMRMRD HDF5, NIfTI, .npy or .npz, BART's .cfl, a photograph (PNG,
+            JPEG, TIFF) or a folder of photographs.
+        index: slice of a volume or image of a folder; by default a volume's middle one, a
+            folder's first.
+        kind: what a complex array holds, where its file does not say.
+        out: PNG file for the preview.
+    """
+    from ntkdip.studies.inspection import inspect
+
+    table = Table("what", "value", title=escape(str(file)), title_style="bold")
+    for name, value in inspect(file, out, index=index, kind=kind).items():
+        table.add_row(name, escape(value))
+    console = Console()
+    console.print(table)
+    console.print(f"[green]preview: {escape(str(out))}[/]", soft_wrap=True)
     return 0
 
 

@@ -14,13 +14,14 @@ import ntkdip
 
 PACKAGE = Path(ntkdip.__file__).parent
 ROOMS = [
-    "spaces", "progress", "neural_tangents_loader", "operators", "networks", "data", "metrics",
-    "kernels", "spectrum", "theory", "training", "plotting", "studies", "cli",
+    "spaces", "progress", "neural_tangents_loader", "operators", "networks", "data", "baselines",
+    "metrics", "kernels", "spectrum", "theory", "training", "plotting", "studies", "cli",
 ]  # fmt: skip
 KNOWS_NOTHING_OF = {
     "operators": {"networks"},
     "networks": {"operators"},
     "data": {"networks"},
+    "baselines": {"networks"},
     "metrics": set(ROOMS),
     "kernels": {"operators"},
     "spectrum": {"operators"},
