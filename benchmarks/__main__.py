@@ -24,6 +24,7 @@ if not console.is_terminal:
 NO_JACOBIAN: dict[Family, str] = {
     "analytic": "there is no Jacobian at infinite width",
     "theory": "a Jacobian predicts no training",
+    "data": "a Jacobian reads no file",
 }
 """Families that have nothing to hold against plain rows, and why."""
 

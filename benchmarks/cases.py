@@ -9,7 +9,9 @@ import dataclasses
 from typing import Any, Literal
 
 Network = Literal["wcnn", "deep_decoder", "unet", "dense_head"]
-Quantity = Literal["kernel", "product", "eigenpairs", "spectrum", "curve", "trajectory", "sweep"]
+Quantity = Literal[
+    "kernel", "product", "eigenpairs", "spectrum", "curve", "trajectory", "sweep", "slice"
+]
 Padding = Literal["circular", "zero"]
 Precision = Literal["float32", "float64"]
 
@@ -80,7 +82,9 @@ class Case:
 
     The family ``theory`` starts from an analytic kernel (`benchmarks.theory`): Theorem 2's
     curve, against iterating; a trajectory for ``A = I``, against neural-tangents; and
-    Theorem 2 on 50 noise levels and 50 masks, which has no peer.  ``tolerance``: how far the
+    Theorem 2 on 50 noise levels and 50 masks, which has no peer.  The family ``data`` reads a
+    file of raw k-space (`benchmarks.raw_data`): ``shape`` is that of k-space, ``width`` the
+    number of coils; it has no peer either.  ``tolerance``: how far the
     two answers may be apart, in the relative Frobenius norm.
     """
 
@@ -209,6 +213,12 @@ def sweep(shape: tuple[int, ...], goal: Bound | None) -> Case:
     return _theory(name, shape, goal, "sweep", 1e-9)
 
 
+def raw_slice(shape: tuple[int, ...], coils: int, goal: Bound | None) -> Case:
+    """A file becomes an operator, compilation included; the error is that of sensitivities."""
+    name = f"fastMRI slice to operator, {coils} coils, {_size(shape)}"
+    return Case(name, "wcnn", shape, (coils,), 1, goal, family="data", quantity="slice")
+
+
 def _theory(
     name: str, shape: tuple[int, ...], goal: Goal | Bound | None, quantity: Quantity,
     tolerance: float,
@@ -288,12 +298,17 @@ SMALL_THEORY = (
     sweep((8, 8), Bound(bytes=10**9)),
 )
 
-Family = Literal["empirical", "analytic", "theory", "training"]
+DATA = (raw_slice((640, 368), 15, Bound(bytes=2 * 10**9, residual=1e-2, seconds=20.0)),)
+
+SMALL_DATA = (raw_slice((192, 128), 4, Bound(bytes=10**9, residual=1e-1)),)
+
+Family = Literal["empirical", "analytic", "theory", "data", "training"]
 
 FAMILIES: dict[Family, tuple[Case, ...]] = {
     "empirical": EMPIRICAL,
     "analytic": ANALYTIC,
     "theory": THEORY,
+    "data": DATA,
     "training": (),
 }
 """Every family, also those that hold no case yet."""
@@ -302,4 +317,5 @@ SMALL: dict[Family, tuple[Case, ...]] = {
     "empirical": SMALL_EMPIRICAL,
     "analytic": SMALL_ANALYTIC,
     "theory": SMALL_THEORY,
+    "data": SMALL_DATA,
 }

@@ -20,7 +20,7 @@ class PeerFailedError(WorkerError):
     """No implementation of the peer came to an end."""
 
 
-ALONE = ("eigenpairs", "spectrum", "sweep")
+ALONE = ("eigenpairs", "spectrum", "sweep", "slice")
 """Quantities that have no peer."""
 
 HERE = ("product", "curve", "trajectory")
@@ -223,7 +223,7 @@ def _without_peer(case: Case, say: Say) -> Result:
     """Ours alone in a fresh interpreter.
 
     The error is the worst residual of eigenpairs, or a check: of the spectrum at a small
-    size, of a sweep for one mask.
+    size, of a sweep for one mask, of estimated sensitivities.
     """
     try:
         found = run_job({"job": case.quantity, "case": case.as_dict()})

@@ -155,6 +155,19 @@ def sweep(case: dict[str, Any]) -> dict[str, Any]:
     return {**once, "residual": theory.sweep_error(built)}
 
 
+def raw_slice(case: dict[str, Any]) -> dict[str, Any]:
+    """A file to its operator: seconds and peak bytes of the one call, compilation included."""
+    from benchmarks import raw_data
+    from benchmarks.cases import Case
+
+    built = Case.from_dict(case)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "slice.h5"
+        raw_data.write(built, path)
+        ready, once = _once(lambda: raw_data.read(path))
+    return {**once, "residual": raw_data.mismatch(built, ready)}
+
+
 def _once(call: Callable[[], Any]) -> tuple[Any, dict[str, Any]]:
     """The answer of one call, and its peak bytes and seconds."""
     from benchmarks import measure
@@ -294,6 +307,7 @@ def _side(side: str, case: dict[str, Any] | None, folder: str | None) -> Side:
 JOBS: dict[str, Callable[..., Any]] = {
     "describe": describe, "export": export, "footprint": footprint, "race": race, "serve": serve,
     "eigenpairs": eigenpairs, "spectrum": spectrum, "sweep": sweep,
+    "slice": raw_slice,
 }  # fmt: skip
 
 

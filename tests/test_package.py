@@ -14,8 +14,9 @@ import ntkdip
 
 PACKAGE = Path(ntkdip.__file__).parent
 ROOMS = [
-    "spaces", "progress", "neural_tangents_loader", "operators", "networks", "data", "baselines",
-    "metrics", "kernels", "spectrum", "theory", "training", "plotting", "studies", "cli",
+    "spaces", "memory", "progress", "neural_tangents_loader", "operators", "networks", "data",
+    "baselines", "metrics", "kernels", "spectrum", "theory", "training", "plotting", "studies",
+    "cli",
 ]  # fmt: skip
 KNOWS_NOTHING_OF = {
     "operators": {"networks"},

@@ -11,9 +11,12 @@ import pytest
 README = Path(__file__).parent.parent / "README.md"
 
 
-def test_api_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_api_examples_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     lines = [line for line in blocks[0].splitlines() if line.strip()]
     assert 15 <= len(lines) <= 25
     names: dict[str, object] = {}
@@ -26,6 +29,10 @@ def test_api_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     distance = re.search(r"relative distance ([0-9.]+)", printed)
     assert distance is not None
     assert float(distance.group(1)) < 0.35  # 0.217: 64 channels, 4 seeds
+    assert "6, 64, 64) 3.0x" in printed
+    cg_sense = re.search(r"CG-SENSE ([0-9.]+) dB", printed)
+    assert cg_sense is not None
+    assert float(cg_sense.group(1)) > 25
     assert "fails" not in printed
 
 

@@ -8,8 +8,6 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
 from ntkdip.data.formats import (
     arrays,
     bart,
@@ -22,6 +20,7 @@ from ntkdip.data.formats import (
 )
 from ntkdip.data.formats.request import Request, listing
 from ntkdip.data.records import Image, KSpace
+from ntkdip.memory import available_bytes
 
 KINDS = (None, "kspace", "image")
 HEAD_BYTES = nifti.HEADER_BYTES
@@ -106,7 +105,7 @@ def load(
         raise ValueError(f"kind is 'kspace', 'image' or None; got {kind!r}")
     if memory_limit is not None and memory_limit < 1:
         raise ValueError(f"memory_limit is a positive number of bytes; got {memory_limit}")
-    limit = psutil.virtual_memory().available // 2 if memory_limit is None else memory_limit
+    limit = available_bytes() // 2 if memory_limit is None else memory_limit
     request = Request(Path(path), index, kind, limit)
     try:
         return _reader(request)(request)
@@ -179,9 +178,10 @@ def _read_hdf5(request: Request) -> KSpace:
     with hdf5.opened(request) as file:
         with request.parsing("", "HDF5"):
             names = sorted(file)
-            groups = [name for name in names if ismrmrd_raw.is_raw(file, name)]
         if "kspace" in names:
             return fastmri.read(request, file)
+        held = {name: hdf5.members(request, file, name) for name in names}
+        groups = [name for name in names if held[name] >= ismrmrd_raw.MEMBERS]
         if groups:
             return ismrmrd_raw.read(request, file, groups)
         raise request.error(

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
-import psutil
 
 from ntkdip.kernels.flat import shape_of
 from ntkdip.kernels.gram import COLUMNS_PER_CONTRACTION
 from ntkdip.kernels.jacobian import Sweep, pieces, sweeps
 from ntkdip.kernels.plan import Plan
 from ntkdip.kernels.stages import Stage
+from ntkdip.memory import available_bytes
 from ntkdip.spaces import Space
 
 CHUNK_BYTES = 64 * 2**20
@@ -23,9 +22,6 @@ CHUNK_BYTES = 64 * 2**20
 
 DEFAULT_SHARE = 0.8
 """Share of the available memory that a kernel takes at most if no limit is given."""
-
-CONTROL_GROUP = Path("/sys/fs/cgroup")
-"""Where Linux says what a container may take (version 2)."""
 
 
 class Budget(NamedTuple):
@@ -193,18 +189,3 @@ def least_bytes(plan: Plan) -> int:
 
 def _widest(plan: Plan) -> int:
     return max(piece.columns for piece in pieces(plan, 1))
-
-
-def available_bytes() -> int:
-    """Memory that this process may still take: the machine's, or its control group's if less."""
-    available = psutil.virtual_memory().available
-    limit = CONTROL_GROUP / "memory.max"
-    if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-        used = int((CONTROL_GROUP / "memory.current").read_text())
-        # File pages that nobody is using count as used, but are given up on demand.
-        statistics = dict(
-            line.split() for line in (CONTROL_GROUP / "memory.stat").read_text().splitlines()
-        )
-        used -= int(statistics["inactive_file"])
-        available = min(available, max(int(text) - used, 0))
-    return int(available)

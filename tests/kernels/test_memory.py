@@ -74,18 +74,6 @@ def test_sweeps_cover_every_column_once_and_keep_to_the_limit() -> None:
     assert len(sweeps(plan, plan.columns)) == 1
 
 
-def test_a_control_group_limits_what_is_available(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(memory, "CONTROL_GROUP", tmp_path)
-    free = memory.available_bytes()
-    assert free > 2**20
-    (tmp_path / "memory.current").write_text("900000\n")
-    (tmp_path / "memory.stat").write_text("anon 200000\ninactive_file 700000\n")
-    (tmp_path / "memory.max").write_text("1000000\n")
-    assert memory.available_bytes() == 800000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert memory.available_bytes() > 2**20
-
-
 def test_memory_of_accelerators_counts_where_they_have_their_own() -> None:
     accelerator = Mock(spec=jax.Device, process_index=0)
     elsewhere = Mock(spec=jax.Device, process_index=1)

@@ -18,7 +18,8 @@ from ntkdip.kernels.infinite.closed_form import require_closed_form
 from ntkdip.kernels.infinite.diagonals import Kind
 from ntkdip.kernels.infinite.recursion import channels_last
 from ntkdip.kernels.infinite.rows import kernel_rows
-from ntkdip.kernels.memory import allowed_bytes, available_bytes, require_memory
+from ntkdip.kernels.memory import allowed_bytes, require_memory
+from ntkdip.memory import available_bytes
 from ntkdip.networks import Architecture, layers
 from ntkdip.networks.architecture import require_input
 from ntkdip.progress import counting, ticking
