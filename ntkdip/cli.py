@@ -216,7 +216,7 @@ def kernel(
 
 
 def data(
-    action: Annotated[Literal["info"], tyro.conf.Positional],
+    action: Annotated[Literal["info"], tyro.conf.Positional, tyro.conf.arg(metavar="info")],
     file: Annotated[Path, tyro.conf.Positional],
     index: int | None = None,
     kind: Literal["kspace", "image"] | None = None,
@@ -225,7 +225,7 @@ def data(
     """Say what is in a file of k-space or images, and draw a preview.
 
     Args:
-        action: ``info``: shape, coils, acceleration, dynamic range; what was understood and
+        action: the word info: shape, coils, acceleration, dynamic range; what was understood and
             what was ignored.
         file: fastMRI or ISMRMRD HDF5, NIfTI, .npy or .npz, BART's .cfl, a photograph (PNG,
             JPEG, TIFF) or a folder of photographs.

@@ -29,6 +29,25 @@ def test_info_names_versions_devices_and_memory() -> None:
         assert word in done.stdout
 
 
+def test_data_info_describes_a_file_and_draws_it(tmp_path: Path) -> None:
+    file, picture = tmp_path / "k [1] ü.npz", tmp_path / "new" / "preview.png"
+    np.savez(file, kspace=np.ones((3, 8, 6), np.complex64))
+    done = _ntkdip("data", "info", str(file), "--out", str(picture))
+    assert done.returncode == 0, done.stderr
+    for words in ("k [1] ü.npz", "8 x 6", "coils", "acceleration", "understood", "ignored"):
+        assert words in done.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "info" in _ntkdip("data", "--help").stdout.splitlines()[0]
+
+
+def test_data_info_of_a_bad_file_ends_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.h5").write_bytes(b"")
+    done = _ntkdip("data", "info", str(tmp_path / "x.h5"))
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("x.h5': the file is empty")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_verify_passes_and_writes_json(tmp_path: Path) -> None:
     file = tmp_path / "new" / "checks.json"
     done = _ntkdip("verify", "--json", str(file))
