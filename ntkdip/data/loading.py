@@ -98,8 +98,11 @@ def load(
     Notes
     -----
     Memory and time are those of one slice, times the file's chunks where it is compressed.
-    HDF5 is parsed by a C library that does not defend itself against forged files: open
-    only HDF5 from where you would run a program from.  Source: ours.
+    In HDF5 a C library finds names, types and the places of the data, which are then checked,
+    read and decompressed here (gzip, shuffle, Fletcher's checksum; no other filter); texts of
+    attributes are named only, and indexes over which the library is known to crash are refused.
+    Damage at random has not crashed it since, but nothing proves that a file forged on purpose
+    cannot: open those of strangers in a process of its own.  Source: ours.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is 'kspace', 'image' or None; got {kind!r}")

@@ -26,8 +26,6 @@ K = writers.noise((3, 2, 8, 6))
 COLOUR = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
 LIMIT = 2**26
 EXAMPLES = 300
-MOST_DEATHS = 1
-"""Of the process that reads `EXAMPLES` damaged HDF5 files; in 48,000 of other damage 2."""
 
 repeated = settings(
     max_examples=EXAMPLES,
@@ -155,10 +153,9 @@ def test_damaged_bart_pairs(tmp_path: Path, suffix: str) -> None:
 
 
 class Child:
-    """A process that reads files and may die of it; another one takes its place."""
+    """A process that reads files, and whose death is no death of the tests."""
 
     def __init__(self) -> None:
-        self.deaths = 0
         self.process: subprocess.Popen | None = None
 
     def read(self, path: Path) -> str:
@@ -178,7 +175,7 @@ class Child:
         self.process.stdin.flush()
         answer = self.process.stdout.readline().strip()
         if not answer:
-            self.deaths += 1
+            # Hypothesis goes on to find the least damage of which it dies.
             self.close()
         return answer or "death"
 
@@ -231,7 +228,6 @@ def test_damaged_hdf5(tmp_path: Path, child: Child, name: str) -> None:
     @given(damage())
     def check(spoil: Callable[[bytes], bytes]) -> None:
         path.write_bytes(spoil(content))
-        assert child.read(path) in ("record", "DataError", "death")
-        assert child.deaths <= MOST_DEATHS
+        assert child.read(path) in ("record", "DataError")
 
     check()

@@ -74,9 +74,9 @@ def _stored(request: Request, file: Any, notes: Notes) -> _Stored:
     entries = coils * ny * nx
     # Beside the samples: temporaries of one coil, and one mask.
     each = 8 + math.ceil(32 / coils)
-    hdf5.require_room(request, "kspace", dataset, entries, each)
+    found = hdf5.rows(request, "kspace", dataset, entries, each)
     samples = np.empty((coils, ny, nx), np.complex64)
-    hdf5.read_slice(request, "kspace", dataset, index, samples.reshape(rest))
+    hdf5.read_slice(request, "kspace", found, index, samples.reshape(rest))
     stored = _Stored(samples, index, slices)
     stored.header = hdf5.text(request, file, "ismrmrd_header", "ismrmrd_header")
     mask = hdf5.dataset(request, file, "mask", "mask")
@@ -87,13 +87,14 @@ def _stored(request: Request, file: Any, notes: Notes) -> _Stored:
                 f"its shape is {mask.shape}; k-space of {(ny, nx)} has masks of shape {(nx,)} "
                 f"or {(ny, nx)}",
             )
-        hdf5.require_room(request, "mask", mask, mask.size, 2 * mask.dtype.itemsize)
-        with request.parsing("mask", "HDF5"):
-            stored.mask = mask[()]
+        stored.mask = hdf5.read_whole(request, "mask", mask)
     _read_reference(request, file, stored, notes)
     coils_text = f"{coils} coils" if len(rest) == 3 else "single-coil"
     notes.understood.append(f"kspace: {slices} slices, {coils_text}, readout along axis 0")
-    notes.understood += hdf5.attributes(file)
+    numbers, texts = hdf5.attributes(request, file)
+    notes.understood += numbers
+    if texts:
+        notes.ignored.append(f"attributes {listing(texts)}")
     others = sorted(set(file) - KNOWN)
     if others:
         notes.ignored.append(f"datasets {listing(others)}")
@@ -131,9 +132,9 @@ def _read_reference(request: Request, file: Any, stored: _Stored, notes: Notes) 
             f"k-space it should be of real numbers and shape ({stored.count}, h, w)",
         )
     h, w = dataset.shape[1:]
-    hdf5.require_room(request, name, dataset, h * w, 8)
+    found = hdf5.rows(request, name, dataset, h * w, 8)
     stored.reference = np.empty((h, w), np.float32)
-    hdf5.read_slice(request, name, dataset, stored.index, stored.reference)
+    hdf5.read_slice(request, name, found, stored.index, stored.reference)
     stored.reference_name = name
 
 

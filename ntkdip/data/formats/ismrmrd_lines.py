@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Complex, Int
+from jaxtyping import Bool, Complex, Int, UInt8
 
 from ntkdip.data.formats import hdf5, hdf5_storage
 from ntkdip.data.formats.checks import Notes
@@ -30,20 +30,17 @@ NO_IMAGE = (
     "NAVIGATION_DATA", "PHASECORR_DATA", "HPFEEDBACK_DATA", "DUMMYSCAN_DATA", "RTFEEDBACK_DATA",
     "SURFACECOILCORRECTIONSCAN_DATA", "PHASE_STABILIZATION_REFERENCE", "PHASE_STABILIZATION",
 )  # fmt: skip
-HEADS_AT_ONCE = 512
-BYTES_AT_ONCE = 2**23
-MOST_TRAJECTORY = 2**24
+BYTES_AT_ONCE = 2**18
 
 
 @dataclasses.dataclass
 class Acquisitions:
-    """The dataset ``data`` of a file, and what is needed of the header of each entry."""
+    """Of each entry of the dataset ``data``: what is needed of its header, and where its samples
+    are (as HDF5 refers to a sequence)."""
 
-    dataset: Any
     field: str
     heads: np.ndarray
-    places: Int[np.ndarray, " n"] | None
-    offsets: dict[str, int]
+    samples: UInt8[np.ndarray, "n 16"]
     heaps: hdf5_storage.Heaps
 
     def flagged(self, request: Request, *names: str) -> Bool[np.ndarray, " n"]:
@@ -56,43 +53,22 @@ class Acquisitions:
     def lines(
         self, request: Request, rows: Int[np.ndarray, " m"]
     ) -> Iterator[tuple[np.void, Complex[np.ndarray, "channels samples"]]]:
-        """Header and samples of some entries, read a few at a time."""
-        most = int(self.heads["number_of_samples"].max() * self.heads["active_channels"].max())
-        for first, last in _runs(rows, max(1, BYTES_AT_ONCE // (8 * most))):
-            self._require_lengths(request, first, last)
-            with request.parsing(f"{self.field}[{first}:{last}]", "HDF5"):
-                block = self.dataset.fields("data")[first:last]
-            for row, values in zip(range(first, last), block, strict=True):
-                head = self.heads[row]
-                self._require_length(request, row, values.size)
-                channels = int(head["active_channels"])
-                yield head, values.view(np.complex64).reshape(channels, -1)
-
-    def _require_lengths(self, request: Request, first: int, last: int) -> None:
-        """Compare what is stored with the headers before HDF5 allocates what is declared."""
-        if self.places is None:
-            return
+        """Header and samples of some entries, one after the other."""
         with open(request.path, "rb") as file:
-            for row in range(first, last):
-                field = f"{self.field}[{row}]"
-                # The trajectory is read along with the samples, although nobody wants it.
-                for member, most in (("traj", MOST_TRAJECTORY), ("data", None)):
-                    place = int(self.places[row]) + self.offsets[member]
-                    length, _ = self.heaps.find(file, field, place, 4)
-                    if most is None:
-                        self._require_length(request, row, length)
-                    elif length > most:
-                        raise request.error(field, f"a trajectory of {length} numbers")
-
-    def _require_length(self, request: Request, row: int, numbers: int) -> None:
-        head = self.heads[row]
-        channels, samples = int(head["active_channels"]), int(head["number_of_samples"])
-        if numbers != 2 * channels * samples:
-            raise request.error(
-                f"{self.field}[{row}]",
-                f"its header promises {channels} channels of {samples} samples, but it has "
-                f"{numbers} numbers instead of twice their product",
-            )
+            for row in rows:
+                head, field = self.heads[row], f"{self.field}[{row}]"
+                descriptor = self.samples[row].tobytes()
+                numbers, start = self.heaps.find(file, field, descriptor, 4)
+                channels, samples = int(head["active_channels"]), int(head["number_of_samples"])
+                if numbers != 2 * channels * samples:
+                    raise request.error(
+                        field,
+                        f"its header promises {channels} channels of {samples} samples, but it "
+                        f"has {numbers} numbers instead of twice their product",
+                    )
+                file.seek(start)
+                values = np.frombuffer(file.read(4 * numbers), "<c8")
+                yield head, values.reshape(channels, samples)
 
 
 def read_heads(request: Request, dataset: Any, field: str) -> Acquisitions:
@@ -115,32 +91,41 @@ def read_heads(request: Request, dataset: Any, field: str) -> Acquisitions:
         raise request.error(f"{field}: data", f"samples are float32; these are {kind['data']}")
     count = int(dataset.shape[0])
     # The file's own headers are read in pieces, but say how much it must hold.
-    hdf5.require_room(request, field, dataset, count, HEAD.itemsize)
-    stored = dataset.id.get_type()
-    offsets = {
-        stored.get_member_name(i).decode(): stored.get_member_offset(i)
-        for i in range(stored.get_nmembers())
-    }
-    places = hdf5_storage.row_places(request, field, dataset)
+    each = HEAD.itemsize + hdf5_storage.DESCRIPTOR_BYTES
+    stored = hdf5.rows(request, field, dataset, count, each)
+    layout = dataset.id.get_type()
+    offsets = [
+        layout.get_member_offset(layout.get_member_index(name)) for name in (b"head", b"data")
+    ]
+    samples = np.empty((count, hdf5_storage.DESCRIPTOR_BYTES), np.uint8)
     heaps = hdf5_storage.Heaps(request, dataset.file.userblock_size)
-    found = Acquisitions(dataset, field, np.empty(count, HEAD), places, offsets, heaps)
-    for first in range(0, count, HEADS_AT_ONCE):
-        rows = slice(first, min(first + HEADS_AT_ONCE, count))
-        piece = _stored_heads(request, found, rows, head)
-        for name in HEAD_FIELDS:
-            found.heads[name][rows] = piece[name]
-        for name in COUNTERS:
-            found.heads[name][rows] = piece["idx"][name]
+    found = Acquisitions(field, np.empty(count, HEAD), samples, heaps)
+    # Chunks as a whole, or else each would be decompressed many times.
+    most = stored.length * max(1, BYTES_AT_ONCE // stored.form.itemsize // stored.length)
+    with open(request.path, "rb") as file:
+        for first in range(0, count, most):
+            rows = slice(first, min(first + most, count))
+            block = np.empty(rows.stop - first, stored.form)
+            stored.fill(file, first, block)
+            _take_heads(found, rows, block.view(np.uint8).reshape(block.size, -1), head, offsets)
     return found
 
 
-def _stored_heads(request: Request, found: Acquisitions, rows: slice, head: np.dtype) -> np.ndarray:
-    """Headers as the file has them.  h5py would read the samples along with them."""
-    if found.places is None:
-        return found.dataset.fields("head")[rows]
-    content = np.memmap(request.path, np.uint8, "r")
-    starts = found.places[rows] + found.offsets["head"]
-    return content[starts[:, None] + np.arange(head.itemsize)].view(head)[:, 0]
+def _take_heads(
+    found: Acquisitions,
+    rows: slice,
+    block: UInt8[np.ndarray, "n bytes"],
+    head: np.dtype,
+    offsets: list[int],
+) -> None:
+    """Keep what is needed of some entries, given as bytes."""
+    first, second = offsets
+    piece = block[:, first : first + head.itemsize].copy().view(head)[:, 0]
+    for name in HEAD_FIELDS:
+        found.heads[name][rows] = piece[name]
+    for name in COUNTERS:
+        found.heads[name][rows] = piece["idx"][name]
+    found.samples[rows] = block[:, second : second + hdf5_storage.DESCRIPTOR_BYTES]
 
 
 def imaging(request: Request, found: Acquisitions, notes: Notes) -> Int[np.ndarray, " m"]:
@@ -200,12 +185,3 @@ def in_reading_order(
     head["discard_pre"], head["discard_post"] = head["discard_post"], head["discard_pre"]
     head["center_sample"] = max(0, int(head["number_of_samples"]) - 1 - int(head["center_sample"]))
     return head, line[:, ::-1]
-
-
-def _runs(rows: Int[np.ndarray, " m"], most: int) -> Iterator[tuple[int, int]]:
-    """Stretches of consecutive rows, none longer than ``most``."""
-    ends = np.flatnonzero(np.diff(rows) != 1) + 1
-    for stretch in np.split(rows, ends):
-        first, last = int(stretch[0]), int(stretch[-1]) + 1
-        for start in range(first, last, most):
-            yield start, min(start + most, last)

@@ -21,15 +21,7 @@ LARGEST_SIDE = 2**16
 """Encoding counters are 16-bit."""
 
 
-def is_raw(file: Any, name: str) -> bool:
-    """Whether a group of the file has the members of an ISMRMRD dataset."""
-    import h5py
-
-    return (
-        isinstance(file.get(name, getlink=True), h5py.HardLink)
-        and isinstance(file[name], h5py.Group)
-        and {"data", "xml"} <= set(file[name])
-    )
+MEMBERS = {"data", "xml"}
 
 
 def read(request: Request, file: Any, groups: list[str]) -> KSpace:
@@ -46,7 +38,7 @@ def read(request: Request, file: Any, groups: list[str]) -> KSpace:
         if header is None or dataset is None:
             raise request.error(name, "'data' or 'xml' is missing")
         found = read_heads(request, dataset, f"{name}/data")
-        others = sorted(set(file[name]) - {"data", "xml"})
+        others = sorted(hdf5.members(request, file, name) - MEMBERS)
     if others:
         notes.ignored.append(f"members {listing(others)} of {name}")
     rows = imaging(request, found, notes)
