@@ -22,6 +22,9 @@ from ntkdip.data.loading import load
 from ntkdip.data.records import KSpace
 from tests.data import writers
 
+# No JAX in it: once is enough.
+pytestmark = pytest.mark.slow
+
 K = writers.noise((3, 2, 8, 6))
 COLOUR = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
 LIMIT = 2**26

@@ -16,7 +16,8 @@ from ntkdip.data.formats.request import Request
 LINK_INFO, LAYOUT, CONTINUATION, ATTRIBUTE_INFO = 0x02, 0x08, 0x10, 0x15
 UNDEFINED = b"\xff" * 8
 CHUNKED = 2
-KNOWN_INDEXES = (1, 2, 3)
+FIXED_ARRAY = 3
+KNOWN_INDEXES = (1, 2, FIXED_ARRAY)
 """One chunk, chunks in a row, and an array of fixed length."""
 
 MOST_BLOCKS = 1000
@@ -30,13 +31,29 @@ def refuse_indexed(request: Request, field: str, found: Any) -> None:
             raise request.error(field, f"it is a group with an index of version 1.8; {ADVICE}")
         # Version, class, flags, dimensions, bytes of each, dimensions, index.
         if kind == LAYOUT and body[0] > 3 and body[1] == CHUNKED:
-            index = body[5 + body[3] * body[4]]
-            if index not in KNOWN_INDEXES:
+            place = 5 + body[3] * body[4]
+            if body[place] == FIXED_ARRAY:
+                # After the index: bits of a page, address.
+                _require_array(request, field, found, body[place + 2 : place + 10])
+            if body[place] not in KNOWN_INDEXES:
                 raise request.error(
                     field,
                     f"its chunks are indexed as by version 1.10 for data that can grow; {ADVICE}, "
                     "or without maxshape",
                 )
+
+
+def _require_array(request: Request, field: str, found: Any, address: bytes) -> None:
+    """Refuse an array of chunks larger than the file: all of it is gone through, absent or not."""
+    if address == UNDEFINED:
+        return
+    place = found.file.userblock_size + int.from_bytes(address, "little")
+    with open(request.path, "rb") as file:
+        # Signature, version, client, bytes of an entry, bits of a page, entries, address.
+        head = _read(request, file, place, 24)
+    entries = int.from_bytes(head[8:16], "little")
+    if head[16:] == UNDEFINED or entries * head[6] > request.path.stat().st_size:
+        raise request.error(field, "its chunks were never written, or their index is damaged")
 
 
 def few_attributes(request: Request, found: Any) -> bool:
