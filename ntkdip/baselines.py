@@ -129,16 +129,15 @@ def total_variation(
         If sigpy is missing (``pip install "ntkdip[mri]"``).
     """
     sp = _sigpy(weight)
-    forward, data, start = _for_sigpy(sp, A, y)
+    data = _checked(A, y)
     differences = sp.linop.FiniteDifference(A.domain.shape)
     # The differences' norm is at most 2 an axis.
     step = 1 / np.sqrt(_lipschitz(A) + 4 * len(A.domain.shape))
     longer = float(np.sqrt(STEP_RATIO))
-    image = sp.app.LinearLeastSquares(
-        forward, data, x=start, G=differences, proxg=sp.prox.L1Reg(differences.oshape, weight),
-        tau=step * longer, sigma=step / longer, max_iter=iterations, show_pbar=False,
-    ).run()  # fmt: skip
-    return image if A.domain.is_complex else image.real
+    return _regularised(
+        sp, A, data, G=differences, proxg=sp.prox.L1Reg(differences.oshape, weight),
+        tau=step * longer, sigma=step / longer, max_iter=iterations,
+    )  # fmt: skip
 
 
 def wavelet_compressed_sensing(
@@ -181,14 +180,12 @@ def wavelet_compressed_sensing(
         raise ValueError(
             f"wavelet names an orthogonal wavelet, 'db4' for instance; got {wavelet!r}"
         )
-    forward, data, start = _for_sigpy(sp, A, y)
+    data = _checked(A, y)
     transform = sp.linop.Wavelet(A.domain.shape, wave_name=wavelet)
     shrink = sp.prox.UnitaryTransform(sp.prox.L1Reg(transform.oshape, weight), transform)
-    image = sp.app.LinearLeastSquares(
-        forward, data, x=start, proxg=shrink, alpha=1 / _lipschitz(A), accelerate=True,
-        max_iter=iterations, show_pbar=False,
-    ).run()  # fmt: skip
-    return image if A.domain.is_complex else image.real
+    return _regularised(
+        sp, A, data, proxg=shrink, alpha=1 / _lipschitz(A), accelerate=True, max_iter=iterations
+    )
 
 
 def biharmonic_inpainting(A: PixelMask, y: Inexact[Any, "..."]) -> Inexact[np.ndarray, "h w"]:
@@ -248,13 +245,24 @@ def _sigpy(weight: float) -> ModuleType:
     return sigpy
 
 
-def _for_sigpy(sp: ModuleType, A: LinearOperator, y: Any) -> tuple[Any, np.ndarray, np.ndarray]:
+def _regularised(
+    sp: ModuleType, A: LinearOperator, data: np.ndarray, **settings: Any
+) -> np.ndarray:
+    """The image of sigpy's regularised least squares, started from 0."""
+    forward, data, start = _for_sigpy(sp, A, data)
+    solver = sp.app.LinearLeastSquares(forward, data, x=start, show_pbar=False, **settings)
+    image = solver.run()
+    return image if A.domain.is_complex else image.real
+
+
+def _for_sigpy(
+    sp: ModuleType, A: LinearOperator, data: np.ndarray
+) -> tuple[Any, np.ndarray, np.ndarray]:
     """``A`` as sigpy's operator, the data, and an image of zeros.
 
     sigpy keeps image, data and dual variables in one dtype: where one of them is complex all
     are, and a real image then has an imaginary part of 0.
     """
-    data = _checked(A, y)
     dtype = data.dtype
     if A.domain.is_complex and not np.iscomplexobj(data):
         dtype = np.result_type(dtype, np.complex64)

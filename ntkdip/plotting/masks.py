@@ -10,6 +10,12 @@ from ntkdip.operators.masks import Mask, checked_mask
 from ntkdip.plotting.style import GREY
 
 
+def kspace_extent(shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """Edges of 2D k-space in cycles a field of view, row 0 on top, as ``imshow`` takes them."""
+    (top, bottom), (left, right) = ((-(n // 2) - 0.5, n - n // 2 - 0.5) for n in shape)
+    return left, right, bottom, top
+
+
 def sampling_mask(ax: Axes, mask: Bool[np.ndarray, "..."], title: str) -> Axes:
     """What is sampled, white on black, over centred k-space.
 
@@ -27,13 +33,12 @@ def sampling_mask(ax: Axes, mask: Bool[np.ndarray, "..."], title: str) -> Axes:
         If the mask samples nothing, or is neither 1D nor 2D.
     """
     shown = np.atleast_2d(checked_mask(mask, None, "sampling mask", "k-space sample"))
-    (top, bottom), (left, right) = ((-(n // 2) - 0.5, n - n // 2 - 0.5) for n in shown.shape)
     ax.imshow(
         shown,
         cmap=GREY,
         vmin=0,
         vmax=1,
-        extent=(left, right, bottom, top),
+        extent=kspace_extent(shown.shape),
         aspect="equal" if mask.ndim == 2 else "auto",
         interpolation="nearest",
     )

@@ -14,6 +14,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Patch
 
 from ntkdip.plotting.images import error_map
+from ntkdip.plotting.masks import kspace_extent
 from ntkdip.plotting.style import COLOURS, HEAT, OTHERS, colours
 from ntkdip.theory import BandDeviation, Coverage, Sources
 
@@ -215,18 +216,12 @@ def _colormap() -> Colormap:
     return mpl.colormaps[HEAT].with_extremes(bad=NOTHING)
 
 
-def _extent(shape: tuple[int, ...]) -> tuple[float, float, float, float]:
-    """Edges in cycles a field of view, row 0 on top."""
-    (top, bottom), (left, right) = ((-(n // 2) - 0.5, n - n // 2 - 0.5) for n in shape)
-    return left, right, bottom, top
-
-
 def _kspace(ax: Axes, values: np.ndarray, scale: Normalize) -> AxesImage:
     shown = ax.imshow(
         np.ma.masked_invalid(values),
         cmap=_colormap(),
         norm=scale,
-        extent=_extent(values.shape),
+        extent=kspace_extent(values.shape),
         interpolation="nearest",
     )
     ax.set(xlabel="$k_x$ (cycles / field of view)", ylabel="$k_y$ (cycles / field of view)")
@@ -236,7 +231,7 @@ def _kspace(ax: Axes, values: np.ndarray, scale: Normalize) -> AxesImage:
 def _sampled(ax: Axes, sampled: np.ndarray) -> None:
     layer = np.zeros((*sampled.shape, 4))
     layer[sampled] = mpl.colors.to_rgba(SAMPLED)
-    ax.imshow(layer, extent=_extent(sampled.shape), interpolation="nearest")
+    ax.imshow(layer, extent=kspace_extent(sampled.shape), interpolation="nearest")
     _legend_below(ax, handles=[Patch(color=SAMPLED, label="sampled")])
 
 
