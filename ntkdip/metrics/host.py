@@ -1,13 +1,15 @@
-"""Image quality, on magnitudes where images are complex.  Knows nothing of the rest."""
+"""Metrics of one image, on the host in float64."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Inexact
+from jaxtyping import Float, Float64, Inexact, Int
 
 SSIM_WINDOW = 11
+SIGMA = 1.5
+HFEN_RADIUS = 7
 
 
 def rmse(image: Inexact[Any, "..."], truth: Inexact[Any, "..."]) -> float:
@@ -75,7 +77,7 @@ def ssim(image: Inexact[Any, "..."], truth: Inexact[Any, "..."]) -> float:
         )
     return float(
         structural_similarity(
-            true, magnitude, data_range=float(true.max()), gaussian_weights=True, sigma=1.5,
+            true, magnitude, data_range=float(true.max()), gaussian_weights=True, sigma=SIGMA,
             use_sample_covariance=False,
         )
     )  # fmt: skip
@@ -105,13 +107,18 @@ def hfen(image: Inexact[Any, "..."], truth: Inexact[Any, "..."]) -> float:
     ValueError
         If `psnr` refuses the images, or the true magnitude is constant.
     """
-    from scipy.ndimage import gaussian_laplace
-
     magnitude, true = _magnitudes(image, truth, "hfen")
     if np.ptp(true) == 0:
         raise ValueError("hfen needs a true image with edges; this one is constant")
-    filtered, reference = (gaussian_laplace(x, 1.5, truncate=7 / 1.5) for x in (magnitude, true))
+    filtered, reference = map(laplacian_of_gaussian, (magnitude, true))
     return float(np.linalg.norm(filtered - reference) / np.linalg.norm(reference))
+
+
+def laplacian_of_gaussian(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """The filter of `hfen`."""
+    from scipy.ndimage import gaussian_laplace
+
+    return gaussian_laplace(x, SIGMA, truncate=HFEN_RADIUS / SIGMA)
 
 
 def band_errors(
@@ -142,10 +149,7 @@ def band_errors(
     if bands < 1:
         raise ValueError(f"bands is at least 1; got {bands}")
     image, truth = _pair(image, truth)
-    axes = [np.fft.fftfreq(n, 1 / n) for n in truth.shape]
-    radius = np.sqrt(sum(f**2 for f in np.meshgrid(*axes, indexing="ij", sparse=True)))
-    edges = np.linspace(0.0, radius.max(), bands + 1)
-    band = np.digitize(radius.ravel(), edges[1:-1])
+    band = radial_band(truth.shape, bands).ravel()
     energy = [
         np.bincount(band, (np.abs(np.fft.fftn(x)) ** 2).ravel(), bands)
         for x in (image - truth, truth)
@@ -156,6 +160,13 @@ def band_errors(
             f"the truth has no frequencies in band {int(empty[0])} of {bands}; use fewer bands"
         )
     return np.sqrt(energy[0] / energy[1])
+
+
+def radial_band(shape: tuple[int, ...], bands: int) -> Int[np.ndarray, "..."]:
+    """Which ring each frequency lies in, 0 for the lowest; zero frequency first, as in NumPy."""
+    axes = [np.fft.fftfreq(n, 1 / n) for n in shape]
+    radius = np.sqrt(sum(f**2 for f in np.meshgrid(*axes, indexing="ij", sparse=True)))
+    return np.digitize(radius, np.linspace(0.0, radius.max(), bands + 1)[1:-1])
 
 
 def _magnitudes(image: Any, truth: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
