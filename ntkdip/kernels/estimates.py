@@ -14,7 +14,7 @@ from ntkdip.kernels.functional import Net, functional
 from ntkdip.kernels.memory import allowed_bytes, budget, dense_bytes, least_bytes
 from ntkdip.kernels.plan import Plan, make_plan
 from ntkdip.kernels.stages import backward_flops, forward_flops
-from ntkdip.networks import Architecture
+from ntkdip.networks import ImageNetwork
 from ntkdip.spaces import Space
 
 LEADING = 64
@@ -78,7 +78,7 @@ def estimate(
     ValueError
         If the network is a function and no parameters are given.
     """
-    if params is None and isinstance(net, Architecture):
+    if params is None and isinstance(net, ImageNetwork):
         key = jax.random.key(0)
         params = jax.eval_shape(lambda x: net.init(x, key=key), z)
     elif params is None and not isinstance(net, nnx.Module):

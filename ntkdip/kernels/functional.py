@@ -13,17 +13,17 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
-from ntkdip.networks import Architecture, to_image
-from ntkdip.networks.modules import Fixed
+from ntkdip.networks import ImageNetwork
+from ntkdip.networks.description import image_of
 from ntkdip.spaces import Space, require_finite
 
-Net = Architecture | nnx.Module | Callable[[Any, Any], Any]
+Net = ImageNetwork | nnx.Module | Callable[[Any, Any], Any]
 """What a kernel can be taken of (see `functional`)."""
 
 
 @dataclasses.dataclass(frozen=True)
-class _ArchitectureImage:
-    net: Architecture
+class _DescribedImage:
+    net: ImageNetwork
 
     def __call__(self, params: Any, z: Any) -> Any:
         return self.net.apply(params, z)
@@ -35,15 +35,7 @@ class _ModuleImage:
 
     def __call__(self, states: tuple[Any, Any], z: Any) -> Any:
         # A copy, so that running statistics written by the call die with it.
-        output = nnx.merge(self.graph, *states, copy=True)(z)
-        batched = output.ndim == z.ndim + 1
-        if output.shape[-1] not in (1, 2) or (batched and output.shape[0] != 1):
-            raise ValueError(
-                "a module makes images (*pixels, 1) or (*pixels, 2: real and imaginary part); "
-                f"got shape {tuple(output.shape)}. Wrap it in a function (params, z) -> image "
-                "if its output is another"
-            )
-        return to_image(output[0] if batched else output)
+        return image_of(nnx.merge(self.graph, *states, copy=True)(z), z)
 
 
 class Functional(NamedTuple):
@@ -108,10 +100,10 @@ def functional(
     Parameters
     ----------
     net
-        `Architecture`; a Flax NNX module whose output is ``(*pixels, 1 or 2)``, with or
-        without a batch axis of 1; or a hashable function ``(params, z) -> image`` (real, or
-        complex).  As with `jax.jit`, a function must be pure: what it closes over is read when
-        it is first traced.
+        A description (`Architecture`, `FlaxNetwork`); a Flax NNX module whose output is
+        ``(*pixels, 1 or 2)``, with or without a batch axis of 1; or a hashable function
+        ``(params, z) -> image`` (real, or complex).  As with `jax.jit`, a function must be
+        pure: what it closes over is read when it is first traced.
     params
         Its parameters.  A module's are ``nnx.state(module, nnx.Param)``; None takes the
         module's own.  What else a module holds (running statistics) stays fixed.
@@ -183,11 +175,11 @@ def _unify(net: Net, params: Any) -> tuple[Callable[[Any, Any], Any], Any, Paths
         trained = own if params is None else params
         fixed: Paths = [None] * len(jax.tree.leaves(rest))
         return _ModuleImage(graph), (trained, rest), _paths(trained) + fixed, type(net).__name__
-    if isinstance(net, Architecture):
-        leaves = jax.tree.leaves(params, is_leaf=lambda x: isinstance(x, nnx.Variable))
-        kept = [isinstance(leaf, Fixed) for leaf in leaves]
-        paths = [None if fixed else path for path, fixed in zip(_paths(params), kept, strict=True)]
-        return _ArchitectureImage(net), params, paths, net.name
+    if isinstance(net, ImageNetwork):
+        trained = jax.tree.leaves(net.trained(params))
+        pairs = zip(_paths(params), trained, strict=True)
+        paths = [path if moves else None for path, moves in pairs]
+        return _DescribedImage(net), params, paths, net.name
     return net, params, _paths(params), getattr(net, "__name__", type(net).__name__)
 
 

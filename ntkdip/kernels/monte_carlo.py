@@ -18,7 +18,7 @@ from ntkdip.kernels.dense import DenseKernel
 from ntkdip.kernels.empirical import Precision, empirical
 from ntkdip.kernels.functional import Embedded, Net, functional
 from ntkdip.kernels.memory import allowed_bytes, require_memory
-from ntkdip.networks import Architecture
+from ntkdip.networks import ImageNetwork
 from ntkdip.progress import track
 from ntkdip.spaces import Space
 
@@ -181,10 +181,10 @@ def _prepare(
         raise ValueError(
             f"a standard error needs at least 2 seeds, and about 16 to be trusted; got {seeds}"
         )
-    if init is None and not isinstance(net, Architecture):
+    if init is None and not isinstance(net, ImageNetwork):
         raise ValueError(
-            "only an architecture knows how to draw its parameters; give init, for a module "
-            "lambda key: nnx.state(Module(rngs=nnx.Rngs(key)), nnx.Param)"
+            "only a description of a network knows how to draw its parameters; give init, for a "
+            "module lambda key: nnx.state(Module(rngs=nnx.Rngs(key)), nnx.Param)"
         )
 
     def draw(key: Array) -> Any:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
+import math
 from fractions import Fraction
 from typing import Any, Literal
 
-import jax
-import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Float
 
 from ntkdip.networks import modules
+from ntkdip.networks.description import Accelerated, ImageNetwork, require_input
 from ntkdip.networks.layers import (
     AveragePool,
     Conv,
@@ -28,7 +27,7 @@ Parameterisation = Literal["ntk", "standard"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Architecture:
+class Architecture(ImageNetwork):
     """A network as a chain of layers; dimension and input channels come from its input.
 
     Built by the presets (`wide_cnn`, `deep_decoder`, ...) or from a chain of
@@ -63,13 +62,24 @@ class Architecture:
     @property
     def upsampling_factor(self) -> Fraction:
         """Output pixels per input pixel and axis; below 1 for a network that shrinks."""
-        return _factor(self.layers)
+        return _factors(self.layers)[-1]
 
     @property
     def complex_image(self) -> bool:
         """Whether the output is a complex image (two channels)."""
         last = self.layers[-1]
         return isinstance(last, Conv) and last.channels == 2
+
+    @property
+    def side_multiple(self) -> int:
+        """The sides of its images are multiples of this: then no layer meets half a pixel."""
+        sizes = [Fraction(1), *_factors(self.layers)]
+        return math.lcm(*((size / sizes[-1]).denominator for size in sizes))
+
+    @property
+    def input_interval(self) -> tuple[float, float]:
+        """Mean 0 and variance 1: images would shrink with the input where nothing normalises."""
+        return -math.sqrt(3.0), math.sqrt(3.0)
 
     def image_space(self, z: Float[Any, "*pixels channels"]) -> Space:
         """Space of the images that the network makes of an input like ``z``."""
@@ -87,76 +97,49 @@ class Architecture:
             rngs=rngs,
         )
 
-    def init(self, z: Float[Any, "*pixels channels"], *, key: Array) -> nnx.State:
-        """Draw parameters.
+    def for_training(self) -> Accelerated:
+        """The same network as trained; `ImageNetwork.for_training`."""
+        return Accelerated(self)
 
-        Parameters
-        ----------
-        z
-            An input, shape ``(*pixels, channels)``, channels last, 1D or 2D.
-        key
-            PRNG key.  The same key gives the same parameters.
-
-        Returns
-        -------
-        Pytree of float32 parameters, for `apply`.
+    def input_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Pixels of the input from which it makes images of ``shape``.
 
         Raises
         ------
         ValueError
-            If ``z`` is not 1D or 2D with channels last.
+            If there are none; the message names a size near that there is.
         """
-        return nnx.split(self.module(z, rngs=nnx.Rngs(params=key)))[1]
-
-    def apply(
-        self, params: nnx.State, z: Float[Array, "*pixels channels"]
-    ) -> Inexact[Array, "..."]:
-        """The image ``f_theta(z)``: real, or complex where there are two output channels."""
-        return modules.to_image(self.merge(params, z)(z))
-
-    def merge(self, params: nnx.State, z: Float[Any, "*pixels channels"]) -> modules.Network:
-        """The Flax module with these parameters, for inputs like ``z``.
-
-        No gradient flows into weights that are not trained.
-        """
-        return nnx.merge(_graph(self, z.shape), jax.tree.map(_keep, params, is_leaf=_is_variable))
-
-
-@functools.lru_cache(maxsize=128)
-def _graph(net: Architecture, input_shape: tuple[int, ...]) -> nnx.GraphDef:
-    """Structure of the module without its arrays: nothing is drawn or allocated."""
-    z = jax.ShapeDtypeStruct(input_shape, jnp.float32)
-    module = nnx.eval_shape(lambda: net.module(z, rngs=nnx.Rngs(params=jax.random.key(0))))
-    return nnx.split(module)[0]
+        factor = self.upsampling_factor
+        if any(n % factor for n in shape):
+            nearest = " x ".join(str(max(round(n / factor), 1) * factor) for n in shape)
+            raise ValueError(
+                f"image shape {tuple(shape)} is no multiple of {factor}, the upsampling of "
+                f"{self.name}; use {nearest}, or fewer blocks"
+            )
+        found = tuple(int(n / factor) for n in shape)
+        made = output_shape(self.layers, found)
+        if made != tuple(shape):
+            raise ValueError(
+                f"{self.name} makes an image of {made}, not {tuple(shape)}, of an input of "
+                f"{found}; use that size, or fewer levels"
+            )
+        return found
 
 
-def _is_variable(leaf: Any) -> bool:
-    return isinstance(leaf, nnx.Variable)
-
-
-def _keep(leaf: Any) -> Any:
-    return jax.lax.stop_gradient(leaf) if isinstance(leaf, modules.Fixed) else leaf
-
-
-def _factor(chain: tuple[Layer, ...]) -> Fraction:
-    factor = Fraction(1)
+def _factors(chain: tuple[Layer, ...], start: Fraction = Fraction(1)) -> list[Fraction]:
+    """Pixels per input pixel and axis after every layer of a chain, first to last."""
+    found = []
     for layer in chain:
         match layer:
             case Conv():
-                factor /= layer.stride
+                start /= layer.stride
             case Upsample():
-                factor *= layer.factor
+                start *= layer.factor
             case AveragePool() | MaxPool():
-                factor /= layer.size
+                start /= layer.size
             case Residual():
-                factor *= _factor(layer.body)
-    return factor
-
-
-def require_input(z: Any) -> None:
-    """Raise `ValueError` unless ``z`` is a 1D or 2D network input with channels last."""
-    if z.ndim not in (2, 3):
-        raise ValueError(
-            "a network input has shape (pixels, channels) or (rows, columns, channels); got "
-            f"{tuple(z.shape)}. For an image use ntkdip.networks.as_input(image)"
-        )
+                # A shortcut ends where the body ends, which then is the last of both.
+                found += [*_factors(layer.shortcut, start), *_factors(layer.body, start)]
+                start = found[-1] if layer.body else start
+        found.append(start)
+    return found

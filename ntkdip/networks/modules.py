@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -94,14 +94,21 @@ class LayerNormalisation(nnx.Module):
 
 
 class Upsampling(nnx.Module):
-    """Upsampling along every spatial axis."""
+    """Upsampling along every spatial axis.
+
+    ``interpolate`` replaces `jax.image.resize` in the ``half_pixel`` convention
+    (`ntkdip.networks.convolution.accelerated` sets it).
+    """
 
     def __init__(self, layer: describe.Upsample):
         self.convention, self.factor = layer.convention, layer.factor
+        self.interpolate: Callable[[Array], Array] | None = None
 
     def __call__(self, x: Float[Array, "*pixels c"]) -> Float[Array, "*upsampled c"]:
         f = self.factor
         if self.convention == "half_pixel":
+            if self.interpolate is not None:
+                return self.interpolate(x)
             larger = (*(f * n for n in x.shape[:-1]), x.shape[-1])
             return jax.image.resize(x, larger, "linear")
         for axis in range(x.ndim - 1):

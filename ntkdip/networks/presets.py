@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ntkdip.networks.architecture import Architecture, Parameterisation
+from ntkdip.networks.description import ImageNetwork
 from ntkdip.networks.layers import (
     ChannelNorm,
     Conv,
@@ -16,7 +18,6 @@ from ntkdip.networks.layers import (
     ReLU,
     Upsample,
     Upsampling,
-    output_shape,
     require_at_least,
 )
 
@@ -248,12 +249,60 @@ def decoder_input(
     ValueError
         If a side of the image is no multiple of the upsampling factor.
     """
-    bound = math.sqrt(3.0)
-    size = (*input_shape(net, shape), channels)
-    return jax.random.uniform(key, size, minval=-bound, maxval=bound)
+    return random_input(net, shape, channels, key=key)
 
 
-def input_shape(net: Architecture, shape: tuple[int, ...]) -> tuple[int, ...]:
+def random_input(
+    net: ImageNetwork,
+    shape: tuple[int, ...],
+    channels: int = 32,
+    *,
+    key: Array,
+    interval: tuple[float, float] | None = None,
+) -> Float[Array, "*pixels channels"]:
+    """Fixed random input from which a network makes images of one shape.
+
+    Parameters
+    ----------
+    net
+        Any description of a network.
+    shape
+        Shape of the image to be made.
+    channels
+        Number of input channels.
+    key
+        PRNG key.
+    interval
+        Ends of the uniform distribution; None: ``net.input_interval``, which is [0, 0.1) for
+        Flax modules (`unet`, `skip_network`), and of mean 0 and variance 1 for an `Architecture`.
+
+    Returns
+    -------
+    float32 array, ``(*net.input_shape(shape), channels)``: for a Deep Decoder fewer pixels
+    than the image.
+
+    Raises
+    ------
+    ValueError
+        If the network makes no images of this shape, or the interval is empty.
+
+    Source: Ulyanov, Vedaldi and Lempitsky, "Deep Image Prior" (CVPR 2018): 32 channels.
+    """
+    require_at_least(1, channels=channels)
+    low, high = net.input_interval if interval is None else interval
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(f"interval must rise between finite ends; got {low, high}")
+    size = (*net.input_shape(shape), channels)
+    made = net.image_space(jax.ShapeDtypeStruct(size, jnp.float32)).shape
+    if made != tuple(shape):
+        raise ValueError(
+            f"{net.name} makes an image of {made}, not {tuple(shape)}, of an input of {size}; "
+            "draw its input yourself"
+        )
+    return jax.random.uniform(key, size, minval=low, maxval=high)
+
+
+def input_shape(net: ImageNetwork, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Pixels of the input from which ``net`` makes images of ``shape``.
 
     Raises
@@ -261,18 +310,4 @@ def input_shape(net: Architecture, shape: tuple[int, ...]) -> tuple[int, ...]:
     ValueError
         If there are none; the message names a size near that there is.
     """
-    factor = net.upsampling_factor
-    if any(n % factor for n in shape):
-        nearest = " x ".join(str(max(round(n / factor), 1) * factor) for n in shape)
-        raise ValueError(
-            f"image shape {tuple(shape)} is no multiple of {factor}, the upsampling of "
-            f"{net.name}; use {nearest}, or fewer blocks"
-        )
-    found = tuple(n // factor for n in shape)
-    made = output_shape(net.layers, found)
-    if made != tuple(shape):
-        raise ValueError(
-            f"{net.name} makes an image of {made}, not {tuple(shape)}, of an input of {found}; "
-            "use that size, or fewer levels"
-        )
-    return found
+    return net.input_shape(shape)

@@ -3,49 +3,29 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal, get_args
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Literal
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ntkdip.networks.layers import AveragePool, ChannelNorm, Padding, ReLU, Upsample
-from ntkdip.networks.modules import ChannelNormalisation, Pointwise, Pooling, Upsampling
+from ntkdip.networks.blocks import ConvolutionBlock, Style
+from ntkdip.networks.description import FlaxNetwork, constructible
+from ntkdip.networks.layers import (
+    AveragePool,
+    MaxPool,
+    Padding,
+    Upsample,
+    Upsampling,
+    require_one_of,
+)
+from ntkdip.networks.modules import Pooling
+from ntkdip.networks.modules import Upsampling as UpsamplingModule
 
-Downsampling = Literal["average", "strided"]
-
-
-class ConvolutionBlock(nnx.Module):
-    """3x3 convolution, channel normalisation (or a bias instead) and ReLU.
-
-    A normalisation removes each channel's mean, so a bias before it would change nothing.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        *,
-        spatial_dims: int,
-        normalisation: bool,
-        padding: Padding,
-        rngs: nnx.Rngs,
-    ):
-        self.conv = nnx.Conv(
-            in_channels,
-            channels,
-            kernel_size=(3,) * spatial_dims,
-            padding={"zero": "SAME", "circular": "CIRCULAR", "reflect": "REFLECT"}[padding],
-            use_bias=not normalisation,
-            kernel_init=nnx.initializers.he_normal(),
-            rngs=rngs,
-        )
-        self.norm = ChannelNormalisation(ChannelNorm(), channels) if normalisation else None
-        self.relu = Pointwise(ReLU())
-
-    def __call__(self, x: Float[Array, "*pixels cin"]) -> Float[Array, "*pixels cout"]:
-        y = self.conv(x)
-        return self.relu(y if self.norm is None else self.norm(y))
+Downsampling = Literal["average", "max", "strided"]
+Size = Literal["small", "medium", "paper"]
 
 
 class UNet(nnx.Module):
@@ -68,19 +48,29 @@ class UNet(nnx.Module):
         1 or 2.
     normalisation
         Each channel to mean 0 and variance 1 over its pixels, then a trained scale and
-        shift; without it the convolutions have biases.
+        shift (batch normalisation of one image); without it the convolutions have biases.
     downsampling
-        ``average``: mean over 2 pixels an axis.  ``strided``: a 2x2 convolution with
+        ``average`` or ``max``: over 2 pixels an axis.  ``strided``: a 2x2 convolution with
         bias and stride 2.
+    upsampling
+        ``half_pixel``, ``nearest``, ``align_corners`` or ``circular``: see `layers.Upsample`.
     padding
         ``zero``, ``circular`` or ``reflect``, of the 3x3 convolutions.
+    slope
+        Of the activation where negative; 0 is ReLU.
+    narrow_early
+        On the way up the second block of a level already ends in the channels of the next
+        finer level (there is less to upsample); without, in those of its own.
+    initial_deviation
+        Standard deviation of the normal distribution of all convolution weights; None: He's
+        (3x3) and LeCun's (head, strided) by the fan-in.
     rngs
         Source of the parameters (stream ``params``); the same key draws the same.
 
     Raises
     ------
     ValueError
-        If a size is below 1, ``spatial_dims`` is not 1 or 2, ``downsampling`` is unknown,
+        If a size is below 1, ``spatial_dims`` is not 1 or 2, a choice is unknown,
         or (when called) the input does not fit: wrong axes or channels, or a side that is
         no multiple of ``2**(len(channels) - 1)``.
 
@@ -97,46 +87,45 @@ class UNet(nnx.Module):
         spatial_dims: int = 2,
         normalisation: bool = True,
         downsampling: Downsampling = "average",
+        upsampling: Upsampling = "half_pixel",
         padding: Padding = "zero",
+        slope: float = 0.0,
+        narrow_early: bool = False,
+        initial_deviation: float | None = None,
         rngs: nnx.Rngs,
     ):
-        if not channels or min(in_channels, *channels) < 1:
-            raise ValueError(
-                "a U-Net has at least one level and one channel everywhere; got channels "
-                f"{tuple(channels)} and {in_channels} input channels"
-            )
-        if spatial_dims not in (1, 2):
-            raise ValueError(f"spatial_dims must be 1 or 2; got {spatial_dims}")
-        if downsampling not in get_args(Downsampling):
-            raise ValueError(
-                f"downsampling is one of {', '.join(get_args(Downsampling))}; got {downsampling!r}"
-            )
+        _require_levels(channels, in_channels)
+        style = Style(spatial_dims, normalisation, padding, slope, deviation=initial_deviation)
+        require_one_of(Downsampling, downsampling=downsampling)
         self.in_channels = in_channels
         self.spatial_dims = spatial_dims
         self.factor = 2 ** (len(channels) - 1)
+        by_fan_in = nnx.initializers.lecun_normal()
+        draw = by_fan_in if initial_deviation is None else style.initialiser()
 
-        def blocks(before: int, after: int) -> nnx.List:
-            return nnx.List(
-                ConvolutionBlock(
-                    width, after, spatial_dims=spatial_dims, normalisation=normalisation,
-                    padding=padding, rngs=rngs,
-                )
-                for width in (before, after)
-            )  # fmt: skip
+        def blocks(*widths: int) -> nnx.List:
+            pairs = itertools.pairwise(widths)
+            return nnx.List(ConvolutionBlock(a, b, style=style, rngs=rngs) for a, b in pairs)
 
         def halve(width: int) -> nnx.Module:
-            if downsampling == "average":
-                return Pooling(AveragePool(2))
+            if downsampling != "strided":
+                return Pooling(AveragePool(2) if downsampling == "average" else MaxPool(2))
             size = (2,) * spatial_dims
-            return nnx.Conv(width, width, kernel_size=size, strides=size, rngs=rngs)
+            return nnx.Conv(
+                width, width, kernel_size=size, strides=size, kernel_init=draw, rngs=rngs
+            )
 
         pairs = list(itertools.pairwise(channels))
-        self.down = nnx.List([blocks(in_channels, channels[0]), *(blocks(a, b) for a, b in pairs)])
+        self.down = nnx.List(blocks(a, b, b) for a, b in [(in_channels, channels[0]), *pairs])
         self.halve = nnx.List(halve(a) for a, _ in pairs)
-        self.double = Upsampling(Upsample("half_pixel"))
-        self.up = nnx.List(blocks(a + b, a) for a, b in reversed(pairs))
+        self.double = UpsamplingModule(Upsample(upsampling))
+        self.up = nnx.List(blocks(*widths) for widths in _ways_up(channels, narrow_early))
         self.head = nnx.Conv(
-            channels[0], 2 if complex_image else 1, kernel_size=(1,) * spatial_dims, rngs=rngs
+            channels[0],
+            2 if complex_image else 1,
+            kernel_size=(1,) * spatial_dims,
+            kernel_init=draw,
+            rngs=rngs,
         )
 
     def __call__(self, z: Float[Array, "*pixels channels"]) -> Float[Array, "*pixels out"]:
@@ -166,3 +155,110 @@ class UNet(nnx.Module):
                 f"a U-Net of {len(self.down)} levels takes sides that are multiples of "
                 f"{self.factor}; got {z.shape[:-1]}. Crop or pad the input, or use fewer levels"
             )
+
+
+def _require_levels(channels: tuple[int, ...], in_channels: int = 1) -> None:
+    if not channels or min(in_channels, *channels) < 1:
+        raise ValueError(
+            "a U-Net has at least one level and one channel everywhere; got channels "
+            f"{tuple(channels)} and {in_channels} input channels"
+        )
+
+
+def _ways_up(channels: tuple[int, ...], narrow_early: bool) -> list[tuple[int, int, int]]:
+    """Channels before, between and after the two blocks of each level up, coarsest first."""
+    found = []
+    below = channels[-1]
+    for level in reversed(range(len(channels) - 1)):
+        after = channels[max(level - 1, 0)] if narrow_early else channels[level]
+        found.append((below + channels[level], channels[level], after))
+        below = after
+    return found
+
+
+def unet(
+    channels: tuple[int, ...] = (32, 64, 128, 128),
+    *,
+    complex_image: bool = True,
+    normalisation: bool = True,
+    downsampling: Downsampling = "average",
+    upsampling: Upsampling = "half_pixel",
+    padding: Padding = "zero",
+    slope: float = 0.0,
+    narrow_early: bool = False,
+    initial_deviation: float | None = None,
+) -> FlaxNetwork:
+    """Describe a `UNet`; `unet_preset` has some by name.
+
+    Parameters
+    ----------
+    channels, complex_image, normalisation, downsampling, upsampling, padding, slope
+        See `UNet`.
+    narrow_early, initial_deviation
+        See `UNet`.
+
+    Returns
+    -------
+    `FlaxNetwork` for inputs ``(*pixels, any number of channels)``, 1D or 2D, whose sides are
+    multiples of ``2**(len(channels) - 1)``.
+
+    Raises
+    ------
+    ValueError
+        If ``channels`` is empty or holds a number below 1, or a choice is unknown.
+    """
+    _require_levels(channels)
+    options: dict[str, Any] = {
+        "channels": tuple(channels),
+        "normalisation": normalisation,
+        "downsampling": downsampling,
+        "upsampling": upsampling,
+        "padding": padding,
+        "slope": slope,
+        "narrow_early": narrow_early,
+        "initial_deviation": initial_deviation,
+    }
+    factor = 2 ** (len(channels) - 1)
+    return constructible(FlaxNetwork("U-Net", UNet, tuple(options.items()), complex_image, factor))
+
+
+UNET_PRESETS: Mapping[str, dict[str, Any]] = MappingProxyType(
+    {
+        "small": {"channels": (32, 64, 128, 128)},
+        "medium": {"channels": (64, 128, 256, 256)},
+        "paper": {
+            "channels": (64, 128, 256, 512, 1024, 1024),
+            "downsampling": "max",
+            "narrow_early": True,
+            "initial_deviation": 0.02,
+        },
+    }
+)
+"""Options of `unet` by the name of a preset."""
+
+
+def unet_preset(size: Size, **changes: Any) -> FlaxNetwork:
+    """A U-Net by name, with any option of `unet` changed.
+
+    Parameters
+    ----------
+    size
+        ``small`` (32-64-128-128 channels, 1.2 M parameters), ``medium`` (64-128-256-256,
+        4.9 M) or ``paper``: that of self-guided deep image prior (design page, section 1),
+        64-128-256-512-1024-1024 channels, 69 M parameters, weights N(0, 0.02^2).
+    **changes
+        Options of `unet` that replace the preset's.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or as `unet`.
+
+    Notes
+    -----
+    The page gives the channels of ``paper`` and its size.  Two blocks a level that end in the
+    level's channels come to 78.6 M; ``narrow_early`` gives the 69.2 M.  How it halves is not
+    on the page: by the largest value, as the U-Net of 2015 does, which costs no parameters.
+    """
+    require_one_of(Size, size=size)
+    return unet(**(UNET_PRESETS[size] | changes))

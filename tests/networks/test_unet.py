@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from ntkdip import networks
 from ntkdip.networks import UNet
 
 KEY = jax.random.key(0)
@@ -20,7 +21,7 @@ def _unet(seed: int = 0, **settings: object) -> UNet:
 
 @pytest.mark.parametrize("shape", [(8, 12), (16,)])
 @pytest.mark.parametrize("complex_image", [False, True])
-@pytest.mark.parametrize("downsampling", ["average", "strided"])
+@pytest.mark.parametrize("downsampling", ["average", "max", "strided"])
 def test_the_image_has_the_size_of_the_input(
     shape: tuple[int, ...], complex_image: bool, downsampling: str
 ) -> None:
@@ -37,7 +38,7 @@ def test_one_level_has_no_skip() -> None:
 
 
 @pytest.mark.parametrize("normalisation", [False, True])
-@pytest.mark.parametrize("downsampling", ["average", "strided"])
+@pytest.mark.parametrize("downsampling", ["average", "max", "strided"])
 def test_every_parameter_has_a_gradient(normalisation: bool, downsampling: str) -> None:
     net = _unet(channels=(8, 8, 8), normalisation=normalisation, downsampling=downsampling)
     z, target = jax.random.normal(KEY, (2, 16, 16, 2))
@@ -81,3 +82,58 @@ def test_bad_sizes_are_refused() -> None:
         _unet(channels=())
     with pytest.raises(ValueError, match="0 input channels"):
         _unet(in_channels=0)
+    with pytest.raises(ValueError, match="at least one level"):
+        networks.unet(())
+    with pytest.raises(ValueError, match="deviation of the weights must be positive"):
+        networks.unet((3,), initial_deviation=0.0)
+
+
+def _by_hand(channels: tuple[int, ...], inputs: int, outputs: int, narrow: bool) -> int:
+    """9 numbers a pair of channels, 2 a normalised channel; a head with bias."""
+    pairs = []
+    for before, after in zip((inputs, *channels), channels, strict=False):
+        pairs += [(before, after), (after, after)]
+    below = channels[-1]
+    for level in range(len(channels) - 2, -1, -1):
+        last = channels[max(level - 1, 0)] if narrow else channels[level]
+        pairs += [(below + channels[level], channels[level]), (channels[level], last)]
+        below = last
+    return sum(9 * a * b + 2 * b for a, b in pairs) + channels[0] * outputs + outputs
+
+
+@pytest.mark.parametrize("size", networks.UNET_PRESETS)
+@pytest.mark.parametrize("narrow", [False, True])
+def test_presets_have_the_counted_parameters(size: str, narrow: bool) -> None:
+    net = networks.unet_preset(size, narrow_early=narrow)
+    channels = networks.UNET_PRESETS[size]["channels"]
+    z = jax.ShapeDtypeStruct((64, 64, 2), jnp.float32)
+    assert net.parameter_count(z) == _by_hand(channels, 2, 2, narrow)
+
+
+def test_the_papers_network_has_69_million() -> None:
+    z = jax.ShapeDtypeStruct((64, 64, 2), jnp.float32)
+    net = networks.unet_preset("paper")
+    assert round(net.parameter_count(z) / 1e6) == 69
+    assert net.image_space(z).shape == (64, 64)
+
+
+def test_all_convolutions_have_the_deviation_asked_for() -> None:
+    net = _unet(channels=(32, 64), initial_deviation=0.02, downsampling="strided", in_channels=32)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(nnx.state(net)):
+        name = jax.tree_util.keystr(path)
+        if "kernel" in name:
+            # The head has 64 weights: 5 standard errors of their deviation are 0.44 of it.
+            assert float(leaf.std()) == pytest.approx(0.02, rel=5 / (2 * leaf.size) ** 0.5), name
+        elif "bias" in name:
+            assert not leaf.any()
+
+
+def test_upsampling_and_slope_are_those_asked_for() -> None:
+    z = jax.random.normal(KEY, (8, 8, 2))
+    near, smooth = (_unet(upsampling=u) for u in ("nearest", "half_pixel"))
+    x = jnp.array([[0.0], [4.0]])
+    np.testing.assert_array_equal(near.double(x)[:, 0], [0, 0, 4, 4])
+    np.testing.assert_array_equal(smooth.double(x)[:, 0], [0, 1, 3, 4])
+    leaky = _unet(slope=0.2)
+    assert np.abs(nnx.jit(leaky)(z) - nnx.jit(smooth)(z)).max() > 1e-3
+    assert leaky.down[0][0].relu(jnp.array([[-1.0]]))[0, 0] == pytest.approx(-0.2)
