@@ -15,12 +15,17 @@ DELAY = 1.0
 """Seconds before anything is shown."""
 
 
-def track(items: Iterable[T], description: str, *, total: int | None = None) -> tqdm[T]:
-    """Iterate over ``items`` with a progress bar on standard error.
+def track(
+    items: Iterable[T], description: str, *, total: int | None = None, initial: int = 0
+) -> tqdm[T]:
+    """Iterate over ``items`` with a progress bar on standard error, ``initial`` of them done.
 
     Silent where standard error is no terminal (pipes, logs) and for the first second.
     """
-    return tqdm(items, desc=description, total=total, disable=None, delay=DELAY, leave=False)
+    return tqdm(
+        items, desc=description, total=total, initial=initial, disable=None, delay=DELAY,
+        leave=False,
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -1,61 +1,101 @@
-"""What is minimised.  A method is an objective and an optimiser, not another loop."""
+"""What is minimised.  A method is an objective and an update, not another loop."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Inexact, PyTree
+from jaxtyping import Array, Float, Inexact
 
-from ntkdip.networks import Architecture
+from ntkdip.networks import ImageNetwork
 from ntkdip.operators import LinearOperator
 from ntkdip.spaces import require_finite
 
 
+class Evaluation(NamedTuple):
+    """An objective at one point: its loss, the image it stands for, numbers worth recording."""
+
+    loss: Array
+    image: Array
+    scalars: Mapping[str, Array]
+
+
+Evaluate = Callable[[Any, Any, Any, Array], Evaluation]
+"""``(trained, carried, data, key) -> Evaluation``: pure, traced under ``jit``."""
+
+Update = Callable[[Any, Any, Array, Array], Any]
+"""``(carried, data, image, steps) -> carried``, after each step; ``steps`` have been taken."""
+
+
+def _carry_on(carried: Any, data: Any, image: Array, steps: Array) -> Any:
+    return carried
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Objective:
-    """A loss of what is trained, and the image that it stands for.
+    """A loss of what is trained, and what else changes from step to step.
 
-    Both are pure functions, traced under ``jit``, of one pytree: a network's parameters, or
-    `joint_start`.  ``scalars`` are further numbers to record beside every image.
+    Parameters
+    ----------
+    evaluate
+        Loss, image and scalars of ``trained`` (a pytree: gradients move it), ``carried`` (a
+        pytree: only ``update`` changes it), ``data`` and a key, fresh at every step.
+    data
+        Pytree of what all steps and seeds share: operator and measurements.  It is an argument
+        of the compiled step, not a constant of it.
+    update
+        What becomes of ``carried`` after a step; by default it stays.
+    random
+        Whether ``evaluate`` uses its key.
     """
 
-    loss: Callable[[Any], Float[Array, ""]]
-    image: Callable[[Any], Inexact[Array, "..."]]
-    scalars: Callable[[Any], Mapping[str, Float[Array, ""]]] = lambda _: {}
+    evaluate: Evaluate
+    data: Any = ()
+    update: Update = _carry_on
+    random: bool = False
 
     @cached_property
-    def gradient(self) -> Callable[[Any], Any]:
-        """Gradient of the loss, compiled once for all runs that minimise this objective."""
-        return jax.jit(jax.grad(self.loss))
+    def gradient(self) -> Callable[..., tuple[Any, Evaluation]]:
+        """``(trained, carried, data, key) -> (gradient of the loss, Evaluation)``."""
+
+        def with_image(*arguments: Any) -> tuple[Array, Evaluation]:
+            seen = self.evaluate(*arguments)
+            return seen.loss, seen
+
+        return jax.grad(with_image, has_aux=True)
 
     @cached_property
-    def record(self) -> Callable[[Any], tuple[Array, Array, Mapping[str, Array]]]:
-        """Image, loss and scalars, compiled once likewise."""
-        return jax.jit(lambda p: (self.image(p), self.loss(p), self.scalars(p)))
+    def compiled_gradient(self) -> Callable[..., tuple[Any, Evaluation]]:
+        """`gradient`, compiled once for all runs that minimise this objective."""
+        return jax.jit(self.gradient)
+
+    @cached_property
+    def batched_gradient(self) -> Callable[..., tuple[Any, Evaluation]]:
+        """`compiled_gradient` over a leading axis of everything but ``data``."""
+        return jax.jit(jax.vmap(self.gradient, in_axes=(0, 0, None, 0)))
 
 
 def least_squares(
-    net: Architecture,
+    net: ImageNetwork,
     A: LinearOperator,
     y: Inexact[Array | np.ndarray, "..."],
     z: Float[Array, "*pixels channels"],
     *,
     centre: nnx.State | None = None,
 ) -> Objective:
-    """``1/2 ||A f_theta(z) - y||^2``: vanilla deep image prior (design page, section 1).
+    """``1/2 ||A f_theta(z) - y||^2`` in the parameters (design page, section 1).
 
     Parameters
     ----------
     net
-        The architecture.
+        The network.
     A
         Forward operator on the network's images.
     y
@@ -68,25 +108,26 @@ def least_squares(
 
     Returns
     -------
-    `Objective`; the loss is summed over samples, not averaged.
+    `Objective` over the network's parameters; the loss is summed over samples, not averaged.
 
     Raises
     ------
     ValueError
         If network, operator and data do not fit together, or data or input are not finite.
     """
-    z, y = _checked(net, A, y, z)
+    data = measurements(net, A, y, z)
     start = None if centre is None else net.apply(centre, z)
 
-    def image(params: nnx.State) -> Array:
+    def evaluate(params: Any, carried: Any, data: tuple[Any, Array], key: Array) -> Evaluation:
         output = net.apply(params, z)
-        return output if start is None else output - start
+        image = output if start is None else output - start
+        return Evaluation(half_squares(data, image), image, {})
 
-    return Objective(_half_squares(A, y, image), image)
+    return Objective(evaluate, data)
 
 
 def joint_least_squares(
-    net: Architecture,
+    net: ImageNetwork,
     A: LinearOperator,
     y: Inexact[Array | np.ndarray, "..."],
     z: Float[Array, "*pixels channels"],
@@ -121,20 +162,19 @@ def joint_least_squares(
     kernel ``W_theta + r W_z``, ``ntkdip.kernels.empirical(..., input_rate=r)``.  Source:
     design page, section 1.
     """
-    z, y = _checked(net, A, y, z)
+    data = measurements(net, A, y, z)
     size = float(np.linalg.norm(np.asarray(z)))
     if size == 0:
         raise ValueError("the network input is zero; its movement is measured relative to it")
     start = None if centre is None else net.apply(centre, z)
 
-    def image(joint: Mapping[str, Any]) -> Array:
+    def evaluate(joint: Any, carried: Any, data: tuple[Any, Array], key: Array) -> Evaluation:
         output = net.apply(joint["params"], joint["input"])
-        return output if start is None else output - start
+        image = output if start is None else output - start
+        movement = jnp.sqrt(jnp.sum((joint["input"] - z) ** 2)) / size
+        return Evaluation(half_squares(data, image), image, {"input_movement": movement})
 
-    def scalars(joint: Mapping[str, Any]) -> dict[str, Array]:
-        return {"input_movement": jnp.sqrt(jnp.sum((joint["input"] - z) ** 2)) / size}
-
-    return Objective(_half_squares(A, y, image), image, scalars)
+    return Objective(evaluate, data)
 
 
 def joint_start(params: nnx.State, z: Float[Array, "*pixels channels"]) -> dict[str, Any]:
@@ -153,26 +193,37 @@ def joint_optimiser(
     return optax.partition({"params": params, "input": z}, {"params": "params", "input": "input"})
 
 
-def _checked(
-    net: Architecture, A: LinearOperator, y: Any, z: Float[Array, "*pixels channels"]
-) -> tuple[Array, Array]:
-    """Input and data on the device, found to fit network and operator."""
+def measurements(
+    net: ImageNetwork, A: LinearOperator, y: Any, z: Float[Any, "*pixels channels"]
+) -> tuple[LinearOperator, Array]:
+    """Operator and data on the device, found to fit the network; `Objective.data`.
+
+    Raises
+    ------
+    ValueError
+        If they do not fit, or data or input are not finite.
+    """
     space = net.image_space(z)
     if space != A.domain:
         raise ValueError(f"{net.name} makes images in {space}, the operator takes {A.domain}")
     A.range.check(y, "data")
     require_finite(y, "data")
     require_finite(z, "network input")
-    return z, jnp.asarray(y, jnp.complex64 if A.range.is_complex else jnp.float32)
+    return on_device(A, y)
 
 
-def _half_squares(
-    A: LinearOperator, y: Array, image: Callable[[Any], Array]
-) -> Callable[[PyTree], Array]:
+def on_device(A: LinearOperator, y: Any) -> tuple[LinearOperator, Array]:
+    """Operator and data as arrays of the device, in single precision where that is the default."""
+    dtype = jnp.complex64 if A.range.is_complex else jnp.float32
+    return jax.tree.map(jnp.asarray, A), jnp.asarray(y, dtype)
+
+
+def squares(values: Inexact[Array, "..."]) -> Float[Array, ""]:
+    """``||values||^2``, of real or complex arrays, with a gradient at 0."""
+    return jnp.sum(values.real**2 + values.imag**2)
+
+
+def half_squares(data: tuple[Any, Array], image: Array) -> Float[Array, ""]:
     """``1/2 ||A image - y||^2``, summed over samples."""
-
-    def loss(trained: PyTree) -> Array:
-        residual = A(image(trained)) - y
-        return 0.5 * jnp.sum(residual.real**2 + residual.imag**2)
-
-    return loss
+    A, y = data
+    return 0.5 * squares(A(image) - y)

@@ -82,10 +82,9 @@ def _primitives(jaxpr, inside_loop: bool = False):
 def test_no_convolution_in_a_loop_on_cpu(problem, chunk: int) -> None:
     net, A, y, z, params = problem
     objective = training.least_squares(net, A, y, z)
-    optimiser = optax.sgd(1e-3)
-    advance = loop._advance(objective, optimiser, chunk)
-    state = (params, optimiser.init(params))
-    traced = jax.make_jaxpr(lambda s: advance(s, chunk))(state)
+    stepper = loop.Stepper(objective, optax.sgd(1e-3), chunk)
+    state = stepper.begin(params, (), KEY)
+    traced = jax.make_jaxpr(lambda s: stepper.advance(s, 0, chunk))(state)
     looped = [name for name, inside in _primitives(traced.jaxpr) if inside]
     assert ("conv_general_dilated" in looped) == (chunk > 1)
 
@@ -93,10 +92,13 @@ def test_no_convolution_in_a_loop_on_cpu(problem, chunk: int) -> None:
 def test_cpu_loops_and_accelerators_scan(problem, monkeypatch) -> None:
     net, A, y, z, params = problem
     chunks = []
-    original = loop._advance
-    monkeypatch.setattr(
-        loop, "_advance", lambda o, opt, chunk: chunks.append(chunk) or original(o, opt, chunk)
-    )
+    original = loop.Stepper.advance
+
+    def advance(self, *arguments):
+        chunks.append(self.chunk)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(loop.Stepper, "advance", advance)
     objective = training.least_squares(net, A, y, z)
     for backend in ("cpu", "gpu", "tpu"):
         monkeypatch.setattr(jax, "default_backend", lambda b=backend: b)
