@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,13 +19,18 @@ from rich.table import Table
 from ntkdip.studies.configuration import DemoConfiguration, KernelConfiguration
 
 if TYPE_CHECKING:
+    from ntkdip.studies.reconstruction_configuration import ReconstructionConfiguration
+    from ntkdip.studies.reconstruction_results import Found
     from ntkdip.theory import Check
+
+RECONSTRUCT = "reconstruct"
 
 
 def main() -> None:
     """Entry point of ``ntkdip``.  Bad input ends in one line and exit status 2."""
     commands: dict[str, Callable[..., int]] = {
         "demo": demo,
+        RECONSTRUCT: _listed,
         "verify": verify,
         "study": study,
         "kernel": kernel,
@@ -30,10 +38,15 @@ def main() -> None:
         "info": info,
     }
     try:
+        if sys.argv[1:2] == [RECONSTRUCT]:
+            sys.exit(reconstruct(sys.argv[2:]))
         status: int = tyro.extras.subcommand_cli_from_dict(
             commands, prog="ntkdip", description="Theory and training of untrained networks."
         )
-    except (ValueError, MemoryError, OSError, FloatingPointError) as fault:
+    except KeyboardInterrupt:
+        Console(stderr=True).print("[bold red]interrupted[/]")
+        sys.exit(128 + signal.SIGINT)
+    except (ValueError, MemoryError, OSError, FloatingPointError, ImportError) as fault:
         Console(stderr=True).print(f"[bold red]error:[/] {escape(str(fault))}", soft_wrap=True)
         sys.exit(2)
     sys.exit(status)
@@ -75,6 +88,79 @@ def demo(
     report = escape(str(out / "report.html"))
     console.print(f"[green]report: {report}[/] ({seconds:.0f} s)", soft_wrap=True)
     return 1 if failed else 0
+
+
+def _listed() -> int:
+    """Reconstruct an image from measurements of yours by training a network on them."""
+    return reconstruct([])
+
+
+def reconstruct(arguments: Sequence[str]) -> int:
+    """``ntkdip reconstruct``: its options depend on the method and on a file of options.
+
+    Returns the exit status, ``128 + signal`` if a signal ended the run.
+    """
+    from ntkdip.studies.reconstruction import run_reconstruction
+    from ntkdip.studies.reconstruction_configuration import Command
+    from ntkdip.training import InterruptedRunError
+
+    given = tyro.cli(
+        Command, args=arguments, default=Command(_named(arguments)), prog=f"ntkdip {RECONSTRUCT}"
+    )
+    try:
+        found = run_reconstruction(given.configuration, given.out, resume=given.resume)
+    except InterruptedRunError as ended:
+        Console(stderr=True).print(
+            f"[bold yellow]interrupted:[/] {escape(str(ended))}. What there is was written; go on "
+            f"with: ntkdip {RECONSTRUCT} --resume --out {escape(shlex.quote(str(given.out)))}",
+            soft_wrap=True,
+        )
+        return 128 + ended.signal
+    console = Console()
+    console.print(_image_table(found))
+    console.print(escape(found.notes[0]), highlight=False)
+    report = escape(str(given.out / "report.html"))
+    console.print(f"[green]report: {report}[/] ({found.seconds:.0f} s)", soft_wrap=True)
+    return 0
+
+
+def _named(arguments: Sequence[str]) -> ReconstructionConfiguration:
+    """Where options start from: a file's, a resumed run's, or the defaults of the method."""
+    from ntkdip.studies import configuration_file
+    from ntkdip.studies import reconstruction_configuration as known
+
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for option in ("--config", "--method", "--out"):
+        parser.add_argument(option)
+    parser.add_argument("--resume", action="store_true")
+    try:
+        named, _ = parser.parse_known_args(arguments)
+    except argparse.ArgumentError:  # tyro says what is wrong, and how it should be
+        return known.with_method("self-guided")
+    file = None if named.config in (None, "None") else Path(named.config)
+    if file is None and named.resume:
+        kept = Path(named.out or known.OUT) / known.CONFIGURATION
+        file = kept if kept.exists() else None
+    start = None if file is None else configuration_file.read_configuration(file)
+    if named.method in known.OPTIONS and (start is None or start.method != named.method):
+        fresh = known.with_method(named.method)
+        if start is None:
+            return fresh
+        return dataclasses.replace(start, method=named.method, options=fresh.options)
+    return start or known.with_method("self-guided")
+
+
+def _image_table(found: Found) -> Table:
+    from ntkdip.studies.reconstruction_report import cells, columns
+
+    rows = found.rows()
+    table = Table(title=f"{found.config.method}, {found.network}")
+    table.add_column("image", no_wrap=True, min_width=max(len(row.name) for row in rows))
+    for column in columns(rows):
+        table.add_column(column, justify="right")
+    for row in rows:
+        table.add_row(f"[bold]{escape(row.name)}[/]", *cells(row, rows))
+    return table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +240,9 @@ def _check_table(checks: Sequence[Check]) -> Table:
 
 
 def study(
-    name: Annotated[Literal["width", "joint", "self-guidance", "stopping"], tyro.conf.Positional],
+    name: Annotated[
+        Literal["width", "joint", "self-guidance", "stopping", "methods"], tyro.conf.Positional
+    ],
     preset: Literal["smoke", "quick", "full"] = "quick",
     out: Path = Path("ntkdip-study"),
 ) -> int:
@@ -165,6 +253,7 @@ def study(
             momentum and Adam too. ``joint``: training the input too, against its movement.
             ``self-guidance``: the kernel's own reconstruction as its input, mask by mask.
             ``stopping``: rules that do not see the truth beside the best iteration.
+            ``methods``: deep image priors side by side on the MRI test problem.
         preset: how many widths, seeds and masks.
         out: output folder.
     """

@@ -193,3 +193,125 @@ def test_a_kernel_that_does_not_fit_is_refused_with_the_alternative(tmp_path: Pa
     assert "needs about" in done.stderr
     assert "matrix_free" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def _slice_file(folder: Path) -> Path:
+    from ntkdip import data
+
+    np.savez(folder / "k.npz", kspace=data.mri_kspace(16, 2, sigma=0.01).samples)
+    return folder / "k.npz"
+
+
+def test_help_is_quick_and_lists_every_command() -> None:
+    code = "import sys, ntkdip.cli; sys.exit('jax' in sys.modules or 'optax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    listed = _ntkdip("--help").stdout
+    for command in ("demo", "reconstruct", "verify", "study", "kernel", "data", "info"):
+        assert command in listed
+
+
+def test_help_of_reconstruct_shows_the_options_of_the_method() -> None:
+    shown = _ntkdip("reconstruct", "--method", "sequential", "--help")
+    assert shown.returncode == 0
+    assert "--method.every" in shown.stdout
+    assert "--method.alpha" not in shown.stdout
+    for option in ("--data", "--mask", "--network", "--preset", "--resume", "--optimiser.rate"):
+        assert option in shown.stdout
+
+
+def test_reconstruct_takes_a_file_of_options_and_the_command_line_overrides(tmp_path: Path) -> None:
+    (tmp_path / "options.yaml").write_text(
+        f"data: {_slice_file(tmp_path)}\nnetwork: wcnn\nchannels: [4, 4]\nsteps: 40\n"
+        "method: {name: vanilla, channels: 3}\nrecord_every: 5\nwindow: 10\n"
+    )
+    out = tmp_path / "out [1]"
+    given = ("reconstruct", "--config", str(tmp_path / "options.yaml"), "--out", str(out))
+    done = _ntkdip(*given, "--steps", "10", "--mask", "random-lines", "--acceleration", "2",
+                   "--centre-fraction", "0.3", "--method.perturbation", "0.1")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "", "progress bars stay out of pipes"
+    for words in ("zero-filled", "averaged", "oracle best", "PSNR", "Truth:", "report.html"):
+        assert words in done.stdout
+    kept = json.loads((out / "config.json").read_text())
+    assert kept["steps"] == 10
+    assert kept["method"] == {
+        "name": "vanilla", "channels": 3, "interval": None, "perturbation": 0.1
+    }  # fmt: skip
+    again = _ntkdip(*given)
+    assert again.returncode == 2
+    assert "holds a run (config.json); continue it with --resume" in again.stderr
+    # A resumed run knows its own options.
+    before = (out / "reconstruction.npy").read_bytes()
+    resumed = _ntkdip("reconstruct", "--resume", "--out", str(out))
+    assert resumed.returncode == 0, resumed.stderr
+    assert (out / "reconstruction.npy").read_bytes() == before
+
+
+def test_reconstruct_reports_divergence_after_writing_what_there_is(tmp_path: Path) -> None:
+    done = _ntkdip(
+        "reconstruct", "--data", str(_slice_file(tmp_path)), "--method", "linearised", "--network",
+        "wcnn", "--channels", "4", "4", "--steps", "10", "--optimiser.name", "gd",
+        "--optimiser.rate", "1e4", "--record-every", "5", "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "smaller step size" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "not complete" in (tmp_path / "out" / "report.html").read_text()
+
+
+_INTERRUPTED = """
+import signal, sys
+from ntkdip.training.journal import Journal
+record = Journal.add
+def add(self, step, *rest):
+    record(self, step, *rest)
+    if step == 5:
+        signal.raise_signal(signal.SIGTERM)
+Journal.add = add
+from ntkdip.cli import main
+sys.argv[0] = "ntkdip"
+main()
+"""
+
+
+def test_reconstruct_says_how_to_go_on_after_a_signal(tmp_path: Path) -> None:
+    arguments = (
+        "reconstruct", "--data", str(_slice_file(tmp_path)), "--method", "vanilla", "--network",
+        "wcnn", "--channels", "4", "4", "--steps", "10", "--record-every", "5", "--out",
+        str(tmp_path / "out"),
+    )  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPTED, *arguments], check=False, capture_output=True,
+        text=True, env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    assert done.returncode == 128 + 15, done.stderr
+    assert "step 5 of 10" in done.stderr
+    assert f"ntkdip reconstruct --resume --out {tmp_path / 'out'}" in done.stderr
+    assert (tmp_path / "out" / "reconstruction.npy").exists()
+    resumed = _ntkdip("reconstruct", "--resume", "--out", str(tmp_path / "out"))
+    assert resumed.returncode == 0, resumed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name a file with --data"),
+        (("--data", "nothing.h5"), "no such file"),
+        (("--data", "nothing.h5", "--steps", "0"), "steps is at least 1; got 0"),
+        (("--config", "c.yaml"), "unknown key 'stepz'; there are"),
+        (("--config", "c.yaml", "--method", "adam"), "unknown key 'stepz'"),
+        (("--method", "reference-guided", "--data", "x"), "give --reference FILE"),
+        (("--method", "adam"), "invalid choice"),
+        (("--method.alpha", "1", "--method", "vanilla"), "--method.alpha"),
+    ],
+)
+def test_reconstruct_refuses_what_it_cannot_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text("stepz: 3\n")
+    done = _ntkdip("reconstruct", *arguments, "--out", "out")
+    assert done.returncode == 2
+    assert message in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert not Path("out", "config.json").exists()

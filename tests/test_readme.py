@@ -16,7 +16,7 @@ def test_api_examples_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     lines = [line for line in blocks[0].splitlines() if line.strip()]
     assert 15 <= len(lines) <= 25
     names: dict[str, object] = {}

@@ -7,6 +7,7 @@ from ntkdip.plotting.eigenspaces import eigenspace_fourier, eigenvector_gallery,
 from ntkdip.plotting.guidance import chosen_iterates, guidance_curves
 from ntkdip.plotting.images import error_map, log_kspace, magnitude, phase, photograph
 from ntkdip.plotting.masks import sampling_mask
+from ntkdip.plotting.reconstruction import compared_images, input_evolution, step_curves
 from ntkdip.plotting.recovery import (
     band_curve,
     calibration_curve,
@@ -36,6 +37,7 @@ __all__ = [
     "chosen_iterates",
     "colour",
     "colours",
+    "compared_images",
     "coupling_columns",
     "density_curve",
     "deviation_and_error",
@@ -47,6 +49,7 @@ __all__ = [
     "eigenvector_gallery",
     "error_map",
     "guidance_curves",
+    "input_evolution",
     "kernel_coherence",
     "kernel_filter",
     "kernel_fourier",
@@ -62,6 +65,7 @@ __all__ = [
     "recovery_map",
     "sampling_mask",
     "sources_map",
+    "step_curves",
     "style",
     "width_scaling",
 ]

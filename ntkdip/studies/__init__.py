@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ntkdip.studies.configuration import DemoConfiguration
     from ntkdip.studies.demo import DemoResult, run_demo
     from ntkdip.studies.provenance import environment
+    from ntkdip.studies.reconstruction import run_reconstruction
     from ntkdip.studies.width import WidthLaw, reference_problem, width_law
 
 _HOMES = {
@@ -21,6 +22,7 @@ _HOMES = {
     "WidthLaw": "width",
     "reference_problem": "width",
     "run_demo": "demo",
+    "run_reconstruction": "reconstruction",
     "width_law": "width",
 }
 
@@ -33,6 +35,7 @@ __all__ = [
     "environment",
     "reference_problem",
     "run_demo",
+    "run_reconstruction",
     "width_law",
 ]
 

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from ntkdip.studies import joint, self_guidance, stopping, width
+from ntkdip.studies import joint, methods, self_guidance, stopping, width
 from ntkdip.studies.configuration import JOINT_PRESETS, STOPPING_PRESETS, WIDTH_PRESETS
 from ntkdip.studies.files import save_figure, writable_folder, write_json
 
@@ -129,9 +129,17 @@ def _stopping(preset: str) -> Outcome:
     return Outcome([table], content, stopping.stopping_figures(study))
 
 
+def _methods(preset: str) -> Outcome:
+    study = methods.methods_study(methods.PRESETS[preset])
+    return Outcome(
+        methods.methods_tables(study), methods.content(study), methods.methods_figures(study)
+    )
+
+
 STUDIES: dict[str, Callable[[str], Outcome]] = {
     "width": _width,
     "joint": _joint,
     "self-guidance": _self_guidance,
     "stopping": _stopping,
+    "methods": _methods,
 }

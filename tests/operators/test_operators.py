@@ -113,12 +113,14 @@ def test_oracle_with_precision_and_field(A, case, dtype) -> None:
     assert_close(Ay, case.returned(y), dtype)
 
 
+@pytest.mark.parametrize("dtype", [np.float32], indirect=True)
 def test_numpy_arguments_are_as_good_as_jax_ones(A, case, dtype) -> None:
     x, y = case.image(1, dtype), case.data(2, dtype)
     np.testing.assert_array_equal(A(x), A(jnp.asarray(x)))
     np.testing.assert_array_equal(A.adjoint(y), A.adjoint(jnp.asarray(y)))
 
 
+@pytest.mark.parametrize("dtype", [np.float32], indirect=True)
 def test_real_arrays_are_elements_of_complex_spaces(A, case, dtype) -> None:
     x, y = case.image(1, dtype).real, case.data(2, dtype).real
     Ax, Ay = A(x), A.adjoint(y)
