@@ -263,6 +263,15 @@ class NetworkWrapper(ImageNetwork):
     def module(self, z: Float[Any, "*pixels channels"], *, rngs: nnx.Rngs) -> nnx.Module:
         return self.net.module(z, rngs=rngs)
 
+    def init(self, z: Float[Any, "*pixels channels"], *, key: Array) -> Any:
+        return self.net.init(z, key=key)
+
+    def trained(self, params: Any) -> Any:
+        return self.net.trained(params)
+
+    def parameter_count(self, z: Float[Any, "*pixels channels"]) -> int:
+        return self.net.parameter_count(z)
+
 
 @dataclasses.dataclass(frozen=True)
 class Accelerated(NetworkWrapper):

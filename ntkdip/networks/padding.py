@@ -61,9 +61,13 @@ class PaddedNetwork(NetworkWrapper):
     def module(self, z: Float[Any, "*pixels channels"], *, rngs: nnx.Rngs) -> nnx.Module:
         return self.net.module(self._padded_shape(z), rngs=rngs)
 
-    def apply(
-        self, params: nnx.State, z: Float[Array, "*pixels channels"]
-    ) -> Inexact[Array, "..."]:
+    def init(self, z: Float[Any, "*pixels channels"], *, key: Array) -> Any:
+        return self.net.init(self._padded_shape(z), key=key)
+
+    def parameter_count(self, z: Float[Any, "*pixels channels"]) -> int:
+        return self.net.parameter_count(self._padded_shape(z))
+
+    def apply(self, params: Any, z: Float[Array, "*pixels channels"]) -> Inexact[Array, "..."]:
         widths = self._widths()
         if z.shape[:-1] == self.shape:
             z = jnp.pad(z, (*widths, (0, 0)), mode="symmetric")

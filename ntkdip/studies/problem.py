@@ -14,7 +14,7 @@ from ntkdip.operators import LinearOperator, masks
 from ntkdip.studies.files import read_array
 from ntkdip.studies.measurement import measured
 from ntkdip.studies.reconstruction_configuration import ProblemConfiguration
-from ntkdip.training import Settings, expected_noise_norm, held_out_split
+from ntkdip.training import Settings, expected_noise_norm, training_weights
 
 WHOLE = 1.25
 """K-space up to this acceleration (unmeasured edges) counts as whole: its image is a truth."""
@@ -81,7 +81,7 @@ class Measured:
             return None
         samples = self.A.range.size
         if settings.held_out:
-            split = held_out_split(self.A.range.shape, settings.held_out, settings.held_out_seed)
+            split = training_weights(self.y, settings.held_out, settings.held_out_seed)
             samples = int(split.sum())
         return expected_noise_norm(self.sigma, samples)
 

@@ -171,7 +171,7 @@ def _rules(config: ReconstructionConfiguration, problem: Measured) -> tuple[Stop
     if noise is not None:
         rules.append(training.Discrepancy(noise))
     if settings.held_out:
-        rules.append(training.HeldOut())
+        rules.append(training.HeldOut(stopping.patience))
     return tuple(rules)
 
 

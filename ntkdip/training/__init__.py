@@ -1,7 +1,7 @@
 """Real training of the same networks, and reconstruction by it.  Knows nothing of theory."""
 
 from ntkdip.training.checkpoints import CheckpointError, CheckpointWarning
-from ntkdip.training.holdout import held_out_split
+from ntkdip.training.holdout import held_out_split, training_weights
 from ntkdip.training.interruption import InterruptedRunError
 from ntkdip.training.linearised import LinearisedNetwork, stable_rate
 from ntkdip.training.loop import DivergenceError, Run, train
@@ -77,4 +77,5 @@ __all__ = [
     "stable_rate",
     "starting_points",
     "train",
+    "training_weights",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import shutil
@@ -20,10 +21,9 @@ from jaxtyping import PyTree
 KEPT = 2
 """Checkpoints on disk at once: should the newest be damaged, there is one before it."""
 
-ROOM = KEPT + 1
-"""Checkpoints that must fit on the disk: those kept and the one being written."""
-
 IDENTITY = "run.json"
+
+CHECKSUM = "sha256"
 
 
 class CheckpointError(OSError):
@@ -37,49 +37,52 @@ class CheckpointWarning(UserWarning):
 class Checkpoints:
     """The checkpoints of one run in one folder.
 
-    A checkpoint is complete or absent: orbax writes beside it and renames.  Arrays are saved
-    from the host, so that a run can go on on another device (there only to rounding).
+    A checkpoint is complete or absent: orbax writes beside it and renames; a checksum tells what
+    was damaged later.  Arrays are saved from the host, so that a run can go on on another
+    device (there only to rounding).
 
     Parameters
     ----------
     folder
-        Made if it is not there.
-    identity
-        What decides the run's numbers, JSON-ready; a run goes on only from its own checkpoints.
+        One that `claim` has found good.
     example
         A pytree with the shapes and dtypes to be saved.
-    resume
-        Go on from what the folder holds, or start anew, in an empty folder.
+    runs
+        How many more runs like this one will be written to the same disk, itself included.
 
     Raises
     ------
     CheckpointError
-        If the folder cannot be written or has no room; if it holds a run and ``resume`` is
-        not set; if it is set and the run is another.
+        If the disk has no room for them.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], example: PyTree, *, resume: bool):
+    def __init__(self, folder: Path, example: PyTree, *, runs: int = 1):
         self.folder = folder.absolute()
-        self.example = _plain(example)
-        _require_writable(self.folder, sum(leaf.nbytes for leaf in jax.tree.leaves(self.example)))
-        self._claim(identity, resume)
+        self.example = example
+        blank = _by_dtype(example)
+        size = sum(array.nbytes for array in blank.values())
+        _require_room(self.folder, (KEPT * runs + 1) * size)
         import orbax.checkpoint as ocp
 
-        self._ocp = ocp
+        self._save, self._restore = ocp.args.PyTreeSave, ocp.args.PyTreeRestore(blank)
         options = ocp.CheckpointManagerOptions(
             max_to_keep=KEPT, enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
+        # Orbax's other layout searches the folder by its name as a pattern, and so loses what it
+        # writes where that holds brackets.
+        handler = ocp.PyTreeCheckpointHandler(use_ocdbt=False)
         with _quiet():
-            self.manager = ocp.CheckpointManager(self.folder / "steps", options=options)
+            self.manager = ocp.CheckpointManager(
+                self.folder / "steps", options=options, item_handlers=handler
+            )
 
     def save(self, step: int, content: PyTree) -> bool:
         """Write one checkpoint; a failure is a `CheckpointWarning`, and the run goes on."""
-        if self.manager.latest_step() == step:
+        if step in self.manager.all_steps():
             return True
         try:
             with _quiet():
-                arrays = self._ocp.args.StandardSave(_plain(content))
-                self.manager.save(step, args=arrays, force=True)
+                self.manager.save(step, args=self._save(_by_dtype(content)), force=True)
         # What a full or vanished disk raises differs between orbax's layers.
         except (OSError, ValueError, RuntimeError) as fault:
             warnings.warn(
@@ -91,20 +94,34 @@ class Checkpoints:
         return True
 
     def latest(self) -> tuple[int, PyTree] | None:
-        """Step and content of the newest checkpoint that can be read; None if there is none."""
-        for step in sorted(self.manager.all_steps(), reverse=True):
+        """Step and content of the newest checkpoint that can be read; None if there is none.
+
+        What cannot be read is deleted, so that the run writes it anew.
+
+        Raises
+        ------
+        CheckpointError
+            If there are checkpoints, and none can be read.
+        """
+        steps = sorted(self.manager.all_steps(), reverse=True)
+        for step in steps:
             try:
-                target = self._ocp.args.StandardRestore(self.example)
                 with _quiet():
-                    found = self.manager.restore(step, args=target)
+                    found = self.manager.restore(step, args=self._restore)
+                content = _like_example(found, self.example)
             except (OSError, ValueError, KeyError, RuntimeError) as fault:
                 warnings.warn(
                     f"the checkpoint of step {step} in {str(self.folder)!r} is damaged "
-                    f"({_first_line(fault)}); the one before it is used",
-                    CheckpointWarning, stacklevel=2,
+                    f"({_first_line(fault)})", CheckpointWarning, stacklevel=2,
                 )  # fmt: skip
                 continue
-            return step, jax.tree.map(np.asarray, found)
+            for damaged in (s for s in steps if s > step):
+                self.manager.delete(damaged)
+            return step, content
+        if steps:
+            raise CheckpointError(
+                f"no checkpoint in {str(self.folder)!r} can be read; start anew in another folder"
+            )
         return None
 
     def close(self) -> None:
@@ -112,26 +129,36 @@ class Checkpoints:
         with _quiet():
             self.manager.close()
 
-    def _claim(self, identity: dict[str, Any], resume: bool) -> None:
-        file = self.folder / IDENTITY
-        text = json.dumps(identity, indent=2, sort_keys=True)
-        if not file.exists():
-            partial = file.with_suffix(".partial")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(file)
-            return
-        if not resume:
-            raise CheckpointError(
-                f"{str(self.folder)!r} holds the checkpoints of a run; continue it with resume "
-                "(--resume), or name another folder"
-            )
-        theirs, ours = json.loads(file.read_text(encoding="utf-8")), json.loads(text)
-        if theirs != ours:
-            names = sorted(n for n in {*theirs, *ours} if theirs.get(n) != ours.get(n))
-            raise CheckpointError(
-                f"{str(self.folder)!r} holds another run, which differs in {', '.join(names)}; "
-                "resume with the same data and settings, or name another folder"
-            )
+
+def claim(folder: Path, identity: dict[str, Any], *, resume: bool) -> None:
+    """Make a folder of checkpoints for one run, or find that run in it.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be written; if it holds a run and ``resume`` is not set; if it is set and
+        the run is another.
+    """
+    require_writable(folder)
+    file = folder / IDENTITY
+    text = json.dumps(identity, indent=2, sort_keys=True)
+    if not file.exists():
+        partial = file.with_suffix(".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(file)
+        return
+    if not resume:
+        raise CheckpointError(
+            f"{str(folder)!r} holds the checkpoints of a run; continue it with resume "
+            "(--resume), or name another folder"
+        )
+    theirs, ours = json.loads(file.read_text(encoding="utf-8")), json.loads(text)
+    if theirs != ours:
+        names = sorted(n for n in {*theirs, *ours} if theirs.get(n) != ours.get(n))
+        raise CheckpointError(
+            f"{str(folder)!r} holds another run, which differs in {', '.join(names)}; "
+            "resume with the same data and settings, or name another folder"
+        )
 
 
 def packed(state: PyTree) -> list[np.ndarray]:
@@ -172,27 +199,65 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _plain(tree: PyTree) -> PyTree:
-    return jax.tree.map(np.asarray, tree)
+def _by_dtype(tree: PyTree) -> dict[str, np.ndarray]:
+    """All numbers of a pytree of arrays, one array a dtype, and a checksum: few files."""
+    parts: dict[str, list[np.ndarray]] = {}
+    for leaf in map(np.asarray, jax.tree.leaves(tree)):
+        parts.setdefault(leaf.dtype.name, []).append(leaf.ravel())
+    joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    return joined | {CHECKSUM: _checksum(joined)}
+
+
+def _like_example(joined: dict[str, Any], example: PyTree) -> PyTree:
+    """The pytree that `_by_dtype` took apart."""
+    arrays = {name: np.asarray(values) for name, values in joined.items()}
+    if not np.array_equal(arrays.pop(CHECKSUM), _checksum(arrays)):
+        raise ValueError("its checksum is wrong")
+    used = dict.fromkeys(arrays, 0)
+
+    def next_like(leaf: Any) -> np.ndarray:
+        name, size = np.asarray(leaf).dtype.name, np.size(leaf)
+        used[name] += size
+        return arrays[name][used[name] - size : used[name]].reshape(np.shape(leaf)).copy()
+
+    return jax.tree.map(next_like, example)
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def _first_line(fault: Exception) -> str:
     return str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
 
 
-def _require_writable(folder: Path, size: int) -> None:
+def require_writable(folder: Path) -> None:
+    """Make a folder and prove that it can be written.
+
+    Raises
+    ------
+    CheckpointError
+        If not.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
-        free = shutil.disk_usage(folder).free
     except OSError as fault:
         raise CheckpointError(
             f"checkpoints cannot be written to {str(folder)!r} ({fault.strerror}); name another "
             "folder"
         ) from fault
-    if free < ROOM * size:
+
+
+def _require_room(folder: Path, size: int) -> None:
+    """What is there already counts as used: this asks for no less than is needed."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
         raise CheckpointError(
-            f"checkpoints need {ROOM * size / 2**20:,.0f} MiB in {str(folder)!r}, where "
+            f"checkpoints need {size / 2**20:,.0f} MiB in {str(folder)!r}, where "
             f"{free / 2**20:,.0f} MiB are free; free some space, or name another folder"
         )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Inexact
+
+STRONGEST = 0.05
+"""Share of the positions that `training_weights` never holds out."""
 
 
 def held_out_split(
@@ -66,3 +69,33 @@ def held_out_split(
     weights = np.ones(shape, np.float32)
     weights[..., np.random.default_rng(seed).choice(free, count, replace=False)] = 0
     return weights
+
+
+def training_weights(
+    y: Inexact[np.ndarray, "..."], fraction: float, seed: int
+) -> Float32[np.ndarray, "..."]:
+    """`held_out_split` of measured data, which never holds out the strongest samples.
+
+    One of them, such as the centre of k-space, would decide the error on what is held out alone.
+
+    Parameters
+    ----------
+    y
+        Data; positions are the last axis.
+    fraction, seed
+        As for `held_out_split`; a fraction of 0 holds nothing out.
+
+    Returns
+    -------
+    Weights of the data's shape, or the number 1 if nothing is held out.  Source: ours.
+
+    Raises
+    ------
+    ValueError
+        As `held_out_split`.
+    """
+    if not fraction:
+        return np.ones((), np.float32)
+    energy = (np.abs(y) ** 2).reshape(-1, y.shape[-1]).sum(0)
+    strongest = energy > np.quantile(energy, 1 - STRONGEST)
+    return held_out_split(y.shape, fraction, seed, keep=strongest)

@@ -44,14 +44,18 @@ def watched() -> Iterator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield found
         return
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    # What is ignored (nohup) stays so, and a handler of another language cannot be put back.
+    before = {
+        n: handler for n, handler in handlers.items() if handler not in (None, signal.SIG_IGN)
+    }
 
     def note(number: int, frame: FrameType | None) -> None:
         found.signal = number
         for each, handler in before.items():
             signal.signal(each, handler)
 
-    for number in SIGNALS:
+    for number in before:
         signal.signal(number, note)
     try:
         yield found

@@ -10,7 +10,7 @@ import numpy as np
 from ntkdip.training.stopping import Observation, Pick, StoppingRule
 
 INPUTS = 6
-"""Inputs that are kept, evenly spread on a logarithmic scale of steps, start and end included."""
+"""Inputs that are kept, evenly spread on a logarithmic scale of steps, first and last included."""
 
 
 class Journal:
@@ -28,6 +28,8 @@ class Journal:
         The network's input at the start.
     rules
         Stopping rules that watch.
+    input_changes
+        Whether the input moves; if not, only its start is kept.
     """
 
     def __init__(
@@ -37,11 +39,13 @@ class Journal:
         image: Any,
         network_input: Any,
         rules: Sequence[StoppingRule],
+        *,
+        input_changes: bool = True,
     ):
         self.record_at = record_at
         self.columns = ("loss", *columns)
         self.rules = tuple(rules)
-        self.inputs_at = _spread(record_at)
+        self.inputs_at = _spread(record_at) if input_changes else record_at[:1]
         blank = np.zeros(image.shape, image.dtype)
         self.arrays: dict[str, Any] = {
             "count": np.array(0, np.int64),
@@ -57,9 +61,12 @@ class Journal:
 
     def add(
         self, step: int, loss: float, image: np.ndarray, average: np.ndarray | None,
-        numbers: dict[str, float], network_input: np.ndarray, scale: float,
+        numbers: dict[str, float], network_input: np.ndarray | None, scale: float,
     ) -> None:  # fmt: skip
-        """One record; ``scale`` turns the run's units into the data's."""
+        """One record; ``scale`` turns the run's units into the data's.
+
+        The input is needed only where `wants_input` says so.
+        """
         a = self.arrays
         row = [loss, *(numbers[name] for name in self.columns[1:])]
         a["table"][int(a["count"])] = row
@@ -75,8 +82,12 @@ class Journal:
         if numbers.get("psnr", -np.inf) > a["best_psnr"]:
             a["best_step"], a["best_psnr"] = np.array(step), np.array(numbers["psnr"], np.float64)
             a["best"] = image
-        for slot in np.flatnonzero(self.inputs_at == step):
-            a["inputs"][slot] = network_input
+        if network_input is not None:
+            a["inputs"][self.inputs_at == step] = network_input
+
+    def wants_input(self, step: int) -> bool:
+        """Whether the network's input after ``step`` steps is kept."""
+        return step in self.inputs_at
 
     @property
     def all_triggered(self) -> bool:

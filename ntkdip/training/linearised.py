@@ -98,17 +98,21 @@ def stable_rate(
 
     Source: design page, section 1.
     """
+    A, z = jax.tree.map(jnp.asarray, (A, z))
 
-    def predicted(p: Any) -> Array:
-        return A.range.embed(A(net.apply(p, z)))
+    @jax.jit
+    def product(A: LinearOperator, params: Any, z: Array, v: Array) -> Array:
+        def predicted(p: Any) -> Array:
+            return A.range.embed(A(net.apply(p, z)))
 
-    _, pull = jax.vjp(predicted, params)
-    product = jax.jit(lambda v: jax.jvp(predicted, (params,), pull(v))[1])
+        _, pull = jax.vjp(predicted, params)
+        return jax.jvp(predicted, (params,), pull(v))[1]
+
+    def matvec(v: np.ndarray) -> np.ndarray:
+        return np.asarray(product(A, params, z, jnp.asarray(v.ravel(), jnp.float32)))
+
     n = A.range.real_size
-    wrapped = SciPyOperator(
-        (n, n), matvec=lambda v: np.asarray(product(jnp.asarray(v.ravel(), jnp.float32))),
-        dtype=np.float32,
-    )  # fmt: skip
+    wrapped = SciPyOperator((n, n), matvec=matvec, dtype=np.float32)
     v0 = np.random.default_rng(seed).normal(size=n).astype(np.float32)
     if not np.any(wrapped @ v0):
         raise ValueError(f"the kernel of {net.name} is zero there: nothing can be trained")

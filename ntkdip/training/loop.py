@@ -226,10 +226,10 @@ def iterate(
     stepper, state
         What takes steps, and from where.
     record_at
-        Steps at which to record, rising; the last ends the run.
+        Steps at which a record is still due, rising, none before ``start``; the last ends the
+        run.
     start
-        Steps that ``state`` is after; records at earlier steps, and at this one unless it is
-        0, were made before.
+        Steps that ``state`` is after.
     interrupted
         Asked after every dispatch; once it says so, the state is given out and the run ends.
     moved
@@ -240,7 +240,7 @@ def iterate(
     `Snapshot`, in order.
     """
     done = start
-    for stop in (int(s) for s in record_at if s > start or s == start == 0):
+    for stop in map(int, record_at):
         while done < stop:
             size = min(stepper.chunk, stop - done)
             state = stepper.advance(state, done, size)
@@ -267,7 +267,7 @@ def fault_of(
         bad |= (np.atleast_1d(first) > 0) & (loss > GROWTH * np.atleast_1d(first))
     if not bad.any():
         return None
-    seed = f" (run {int(np.argmax(bad))} of the batch)" if loss.size > 1 else ""
+    seed = f" (seed {int(np.argmax(bad)) + 1} of the batch)" if loss.size > 1 else ""
     return f"the loss is {loss[bad][0]:.4g} at step {step}{seed}; {_cause(state)}"
 
 

@@ -78,27 +78,14 @@ class Method(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
-class Vanilla(Method):
-    """Deep image prior: ``min_theta 1/2 ||A f_theta(z) - y||^2`` for a fixed random ``z``.
+class _FixedInput(Method):
+    """``1/2 ||A f_theta(z) - y||^2`` and a penalty, for an input that stays."""
 
-    Source: Ulyanov, Vedaldi and Lempitsky, "Deep Image Prior", CVPR 2018.  Deviations: none in
-    the objective; the reconstruction is also averaged, as their code does.
-    """
-
-    channels: int = 32
-    """Of the input."""
-    interval: tuple[float, float] | None = None
-    """Ends of the input's uniform distribution; None: those of `ntkdip.networks.random_input`."""
     perturbation: float = 0.0
-    """Standard deviation of the noise added to the input, fresh at every step (theirs: 1/30)."""
+    """Standard deviation of noise added to the input, fresh at every step (Ulyanov's: 1/30)."""
 
     def __post_init__(self) -> None:
-        _require(self, channels=self.channels >= 1, perturbation=self.perturbation >= 0)
-
-    def input(self, problem: Problem, key: Array) -> Float[Array, "*pixels channels"]:
-        return networks.random_input(
-            problem.net, problem.shape, self.channels, key=key, interval=self.interval
-        )
+        _require(self, perturbation=self.perturbation >= 0)
 
     def objective(self, problem: Problem) -> Objective:
         def evaluate(trained: Any, carried: Any, data: Any, key: Array) -> Evaluation:
@@ -112,6 +99,29 @@ class Vanilla(Method):
     def penalty(self, image: Inexact[Array, "..."]) -> Float[Array, ""]:
         """What the loss holds beside the misfit."""
         return jnp.float32(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Vanilla(_FixedInput):
+    """Deep image prior: ``min_theta 1/2 ||A f_theta(z) - y||^2`` for a fixed random ``z``.
+
+    Source: Ulyanov, Vedaldi and Lempitsky, "Deep Image Prior", CVPR 2018.  Deviations: none in
+    the objective; the reconstruction is also averaged, as their code does.
+    """
+
+    channels: int = 32
+    """Of the input."""
+    interval: tuple[float, float] | None = None
+    """Ends of the input's uniform distribution; None: those of `ntkdip.networks.random_input`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self, channels=self.channels >= 1)
+
+    def input(self, problem: Problem, key: Array) -> Float[Array, "*pixels channels"]:
+        return networks.random_input(
+            problem.net, problem.shape, self.channels, key=key, interval=self.interval
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +172,7 @@ class DeepDecoder(Vanilla):
 
 
 @dataclasses.dataclass(frozen=True)
-class ReferenceGuided(Vanilla):
+class ReferenceGuided(_FixedInput):
     """Deep image prior whose input is an image of the same subject instead of noise.
 
     Source: Liang, Bell, Qu, Wang and Ravishankar (arXiv 2402.04097), and Zhao, Chang, Ning and
@@ -174,6 +184,7 @@ class ReferenceGuided(Vanilla):
     needs_reference: ClassVar[bool] = True
 
     def input(self, problem: Problem, key: Array) -> Float[Array, "*pixels channels"]:
+        _require_image_input(self, problem)
         assert problem.reference is not None
         return networks.as_input(problem.reference)
 
@@ -186,13 +197,7 @@ class _ImageInput(Method):
     """The input at the start: an image, or uniform on [0, 1)."""
 
     def input(self, problem: Problem, key: Array) -> Float[Array, "*pixels channels"]:
-        inside = problem.net.input_shape(problem.shape)
-        if inside != problem.shape:
-            raise ValueError(
-                f"{type(self).__name__} needs a network of one image of the same size in and out; "
-                f"{problem.net.name} makes {problem.shape} of {inside}. Use a U-Net, a skip "
-                "network or a wide CNN"
-            )
+        _require_image_input(self, problem)
         image = problem.initial
         if self.start_from == "reference":
             if problem.reference is None:
@@ -206,16 +211,17 @@ class _ImageInput(Method):
 class SelfGuided(_ImageInput):
     """Self-guided deep image prior: weights and input are trained together.
 
-    ``min_{theta, z} ||A E f(z + n)  - y||^2 + alpha ||E f(z + n) - z||^2``: the network
-    denoises its own input ``z``, which becomes the image.  ``E`` is the mean over a few fresh
-    draws of noise ``n`` a step; the reconstruction is ``E f(z + n)``, and its moving average.
+    ``min_{theta, z} ||A E f(z + n) - y|| + alpha ||E f(z + n) - z||``, or with ``squared``
+    both norms squared: the network denoises its own input ``z``, which becomes the image.
+    ``E`` is the mean over a few fresh draws of noise ``n`` a step; the reconstruction is
+    ``E f(z + n)``, and its moving average.
     Source: Liang, Bell, Qu, Wang and Ravishankar, "Analysis of Deep Image Prior and Exploiting
     Self-Guidance for Image Reconstruction", arXiv 2402.04097, IEEE TCI 2025 (design page,
     section 1).  Deviations from the authors' demo: data are scaled from the zero-filled image,
-    never from the truth; the level of the noise is relative to the largest modulus in ``z``
-    (theirs: to its largest value), and no gradient flows through it.  The defaults were tuned on
-    the MRI test problem with another mask; the demo's are ``alpha=2, level=0.5, draws=3,
-    start_from="random"``, which learn far more slowly there.
+    never from the truth; the level of the noise is relative to the largest absolute value in
+    ``z`` (theirs: to its largest value), and no gradient flows through it.  The defaults were
+    tuned on the MRI test problem with another mask; the demo's are ``alpha=2, level=0.5,
+    draws=3, start_from="random"``, which learn far more slowly there.
     """
 
     joint: ClassVar[bool] = True
@@ -223,7 +229,7 @@ class SelfGuided(_ImageInput):
     alpha: float = 0.05
     """Weight of the denoiser."""
     squared: bool = False
-    """Squared norms as written above, or the norms themselves (the authors' demo)."""
+    """Squared norms, or the norms themselves (the authors' demo)."""
     noise: Literal["uniform", "gaussian"] = "uniform"
     """Uniform on [0, 1) or standard normal, times ``level`` and the maximum of the input."""
     level: float = 0.2
@@ -294,12 +300,16 @@ class Sequential(_ImageInput):
             return Evaluation(squares(r) + self.weight * gap, image, scalars)
 
         def update(carried: Any, data: Any, image: Array, steps: Array) -> Any:
-            A, y, w = data
-            if self.data_consistency:
-                image = image - pull * A.adjoint(w**2 * (A(image) - y))
-            parts = [image.real, image.imag] if jnp.iscomplexobj(image) else [image]
-            renewed = jnp.stack(parts, axis=-1)
-            return {"input": jnp.where(steps % self.every == 0, renewed, carried["input"])}
+            def renewed() -> Array:
+                A, y, w = data
+                new = image
+                if self.data_consistency:
+                    new = image - pull * A.adjoint(w**2 * (A(image) - y))
+                parts = [new.real, new.imag] if jnp.iscomplexobj(new) else [new]
+                return jnp.stack(parts, axis=-1)
+
+            due = steps % self.every == 0
+            return {"input": jax.lax.cond(due, renewed, lambda: carried["input"])}
 
         return Objective(evaluate, problem.data, update)
 
@@ -331,6 +341,17 @@ def _relative(gap: Array, image: Array) -> Array:
     """Distance of input and output relative to the output; 0 where that is 0."""
     size = squares(image)
     return jnp.sqrt(gap / jnp.where(size > 0, size, 1))
+
+
+def _require_image_input(method: Method, problem: Problem) -> None:
+    """Refuse networks that grow an image from fewer pixels."""
+    inside = problem.net.input_shape(problem.shape)
+    if inside != problem.shape:
+        raise ValueError(
+            f"{type(method).__name__} needs a network of one image of the same size in and out; "
+            f"{problem.net.name} makes {problem.shape} of {inside}. Use a U-Net, a skip network "
+            "or a wide CNN"
+        )
 
 
 def _perturbed(z: Array, deviation: float, key: Array) -> Array:

@@ -61,6 +61,11 @@ class Objective:
     update: Update = _carry_on
     random: bool = False
 
+    @property
+    def updates(self) -> bool:
+        """Whether steps change what they carry."""
+        return self.update is not _carry_on
+
     @cached_property
     def gradient(self) -> Callable[..., tuple[Any, Evaluation]]:
         """``(trained, carried, data, key) -> (gradient of the loss, Evaluation)``."""

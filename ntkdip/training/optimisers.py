@@ -49,9 +49,10 @@ class Optimiser:
         for name, value in positive.items():
             if value is not None and not 0 < value < np.inf:
                 raise ValueError(f"{name} is a finite number above 0; got {value}")
-        for name, value in (("momentum", self.momentum), ("final_share", self.final_share)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{name} lies between 0 and 1; got {value}")
+        if not 0 <= self.final_share <= 1:
+            raise ValueError(f"final_share lies between 0 and 1; got {self.final_share}")
+        if not 0 <= self.momentum < 1:
+            raise ValueError(f"momentum is at least 0 and below 1; got {self.momentum}")
         if not 0 <= self.weight_decay < np.inf:
             raise ValueError(f"weight_decay is 0 or more; got {self.weight_decay}")
         if self.weight_decay and self.name != "adamw":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ntkdip import metrics
 from ntkdip.networks import ImageNetwork
 from ntkdip.operators import LinearOperator
 from ntkdip.spaces import require_finite
-from ntkdip.training.holdout import held_out_split
+from ntkdip.training.holdout import training_weights
 from ntkdip.training.methods import Method, Problem, SelfGuided
 from ntkdip.training.objectives import on_device
 from ntkdip.training.results import Reconstruction
@@ -26,8 +27,8 @@ from ntkdip.training.running import Plan, run_seeds, start
 from ntkdip.training.settings import Settings
 from ntkdip.training.stopping import StoppingRule
 
-STRONGEST = 0.05
-"""Share of the samples that is never held out."""
+LARGEST = 1e30
+"""Units of the data between this and its inverse leave room in single precision."""
 
 
 def reconstruct(
@@ -92,7 +93,7 @@ def reconstruct(
     Data are scaled by the maximum of the zero-filled image ``A* y``, never by the truth.
     Memory: a training step's, and an image a rule.  Source: design page, section 1.
     """
-    method, settings = method or SelfGuided(), settings or Settings()
+    method, settings = method or SelfGuided(), (settings or Settings()).resolved()
     _check_rules(rules, settings)
     problem, scale, zero_filled = _prepared(net, A, y, method, settings, truth, reference)
     plan = Plan(
@@ -146,9 +147,15 @@ def _prepared(
     _check(net, A, y, truth, reference)
     if method.needs_reference and reference is None:
         raise ValueError(f"{type(method).__name__} needs a reference image; none was given")
-    y = _single(y)
+    peak = float(np.abs(y).max())
+    if not 1 / LARGEST < peak < LARGEST and peak:
+        raise ValueError(
+            f"the largest of the data is {peak:.3g}, too far from 1 for single precision; multiply "
+            "data and truth by a number that brings it there"
+        )
+    y = y.astype(np.complex64 if A.range.is_complex else np.float32)
     zero_filled = np.asarray(A.adjoint(y))
-    weights = _weights(A, y, settings)
+    weights = training_weights(y, settings.held_out, settings.held_out_seed)
     initial = zero_filled if weights.ndim == 0 else np.asarray(A.adjoint(y * weights))
     scale = float(np.abs(initial).max())
     if scale == 0:
@@ -195,6 +202,8 @@ def _check(net: ImageNetwork, A: LinearOperator, y: np.ndarray, truth: Any, refe
                 f"{A.domain.shape}"
             )
         require_finite(image, name)
+        if np.iscomplexobj(image) and not A.domain.is_complex:
+            raise ValueError(f"the {name} is complex, the images are real; take its magnitude")
 
 
 def _check_rules(rules: Sequence[StoppingRule], settings: Settings) -> None:
@@ -202,24 +211,13 @@ def _check_rules(rules: Sequence[StoppingRule], settings: Settings) -> None:
     if len(set(names)) < len(names):
         raise ValueError(f"stopping rules need names of their own; got {', '.join(names)}")
     blind = [rule.name for rule in rules if rule.needs_held_out]
+    if settings.stop_early and not rules:
+        raise ValueError("stop_early ends a run when its rules say so, and none was given")
     if blind and not settings.held_out:
         raise ValueError(
             f"the rule {blind[0]!r} judges by samples that are not trained on: set held_out, such "
             "as 0.05"
         )
-
-
-def _weights(A: LinearOperator, y: np.ndarray, settings: Settings) -> np.ndarray:
-    """1 for samples that are trained on, 0 for those held out; the number 1 without any.
-
-    The strongest are always trained on: one of them, such as the centre of k-space, would decide
-    the error on what is held out alone.
-    """
-    if not settings.held_out:
-        return np.ones((), np.float32)
-    energy = (np.abs(y) ** 2).reshape(-1, y.shape[-1]).sum(0)
-    strongest = energy > np.quantile(energy, 1 - STRONGEST)
-    return held_out_split(A.range.shape, settings.held_out, settings.held_out_seed, keep=strongest)
 
 
 def _single(values: np.ndarray) -> np.ndarray:
@@ -240,10 +238,14 @@ def _identity(
     """What decides the numbers of a run, by name, JSON-ready."""
     leaves, structure = jax.tree.flatten(A)
     operator = [str(structure), *(_digest(leaf) for leaf in leaves)]
+    decisive = dataclasses.asdict(settings)
+    for name in ("checkpoint_every", "scan"):  # they change no number beyond rounding
+        del decisive[name]
     found = {
-        "network": repr(net),
+        # A function's address is another in every process.
+        "network": re.sub(r" at 0x[0-9a-f]+", "", repr(net)),
         "method": {"name": type(method).__name__, **dataclasses.asdict(method)},
-        "settings": dataclasses.asdict(settings),
+        "settings": decisive,
         "rules": [repr(rule) for rule in rules],
         "operator": operator,
         "data": _digest(np.asarray(y)),
@@ -251,7 +253,7 @@ def _identity(
         "truth": None if truth is None else _digest(truth),
         "reference": None if reference is None else _digest(reference),
     }
-    return json.loads(json.dumps(found))
+    return json.loads(json.dumps(found, default=lambda value: value.item()))
 
 
 def _digest(values: Any) -> str:

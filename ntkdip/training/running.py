@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ntkdip.progress import track
-from ntkdip.training.checkpoints import Checkpoints, packed, unpacked
+from ntkdip.training.checkpoints import Checkpoints, claim, packed, unpacked
 from ntkdip.training.interruption import InterruptedRunError, Interruption, watched
 from ntkdip.training.journal import Journal
 from ntkdip.training.loop import (
@@ -48,11 +48,15 @@ class Plan:
     identity: dict[str, Any]
 
     @property
-    def batched(self) -> bool:
-        """Whether several seeds run at once."""
-        choice = self.settings.batch_seeds
-        together = jax.default_backend() != "cpu" if choice is None else choice
-        return together and self.settings.seeds > 1
+    def groups(self) -> int:
+        """How many runs there are: one, or one a seed."""
+        return 1 if self.settings.batch_seeds else self.settings.seeds
+
+    def folder_of(self, group: int) -> Path | None:
+        """Where a group keeps its checkpoints."""
+        if self.folder is None:
+            return None
+        return self.folder / ("seeds" if self.settings.batch_seeds else f"seed-{group}")
 
 
 def run_seeds(plan: Plan, keys: Array, template: Reconstruction) -> Reconstruction:
@@ -60,30 +64,37 @@ def run_seeds(plan: Plan, keys: Array, template: Reconstruction) -> Reconstructi
 
     Raises
     ------
+    CheckpointError
+        Before anything is computed: if a folder cannot be used.
     DivergenceError, InterruptedRunError
         With the reconstruction so far as ``run``.
     """
     settings = plan.settings
+    for index in range(plan.groups):
+        folder = plan.folder_of(index)
+        if folder is not None:
+            claim(folder, plan.identity, resume=plan.resume)
     optimiser = settings.optimiser.build(
         settings.steps, joint=plan.method.joint, trained=plan.problem.net.trained
     )
+    objective = plan.method.objective(plan.problem)
     stepper = Stepper(
-        plan.method.objective(plan.problem), optimiser, steps_per_dispatch(settings.scan),
-        settings.average, plan.batched, plan.measure,
+        objective, optimiser, steps_per_dispatch(settings.scan), settings.average,
+        bool(settings.batch_seeds), plan.measure,
     )  # fmt: skip
-    groups = [keys] if plan.batched else [keys[i : i + 1] for i in range(len(keys))]
+    groups = [keys] if stepper.batched else [keys[i : i + 1] for i in range(len(keys))]
     outcomes: list[Outcome] = []
     with watched() as interruption:
         for index, group in enumerate(groups):
-            run = _Group(plan, stepper, group, index, len(groups))
+            run = _Group(plan, stepper, group, index)
             with contextlib.closing(run):
                 fault = run.go(interruption)
             outcomes += run.outcomes()
             complete = run.finished and index == len(groups) - 1
             found = dataclasses.replace(template, outcomes=tuple(outcomes), complete=complete)
             if fault is not None:
-                raise DivergenceError(f"{run.name}: {fault}{run.where_saved()}", found)
-            if interruption.signal is not None and not complete:
+                raise DivergenceError(f"{run.name}: {fault}{run.where_saved(fault=True)}", found)
+            if interruption.signal is not None:
                 raise InterruptedRunError(
                     f"{run.name}: ended at step {run.step} of {settings.steps}{run.where_saved()}",
                     found, interruption.signal,
@@ -94,25 +105,28 @@ def run_seeds(plan: Plan, keys: Array, template: Reconstruction) -> Reconstructi
 class _Group:
     """The seeds that run at once: one, or all of them."""
 
-    def __init__(self, plan: Plan, stepper: Stepper, keys: Array, index: int, count: int):
+    def __init__(self, plan: Plan, stepper: Stepper, keys: Array, index: int):
         self.plan, self.stepper = plan, stepper
         method = type(plan.method).__name__
-        self.name = method if count == 1 else f"{method}, seed {index + 1} of {count}"
+        alone = plan.groups == 1
+        self.name = method if alone else f"{method}, seed {index + 1} of {plan.groups}"
         states = [self._begin(key) for key in keys]
         self.state: State = _stacked(states) if stepper.batched else states[0]
         self.journals = [self._journal(state) for state in states]
         self.step = 0
+        self.saved: int | None = None
         self.checkpoints: Checkpoints | None = None
-        if plan.folder is not None:
-            own = plan.folder / ("seeds" if stepper.batched else f"seed-{index}")
+        folder = plan.folder_of(index)
+        if folder is not None:
             self.checkpoints = Checkpoints(
-                own, plan.identity, self._content(self.state), resume=plan.resume
+                folder, self._content(self.state), runs=plan.groups - index
             )
-            self._restore()
+            if plan.resume:
+                self._restore()
 
     def go(self, interruption: Interruption) -> str | None:
         """Run to the end, an interruption or a fault; what the fault is."""
-        good, saved = (self.step, self.state), self.step
+        good = (self.step, self.state)
         if self.finished:
             return None
         with track(range(self.plan.settings.steps), self.name, initial=self.step) as bar:
@@ -127,11 +141,12 @@ class _Group:
                     good = (step, state)
                     bar.set_postfix_str(self._progress(record))
                 self.step, self.state = step, state
-                if self.finished or interruption() or self._due_after(saved):
+                if self.finished or self._due():
                     self.save()
-                    saved = step
                 if self._triggered():
                     break
+        if interruption():
+            self.save()
         return None
 
     @property
@@ -140,15 +155,22 @@ class _Group:
         return self.step >= self.plan.settings.steps or self._triggered()
 
     def save(self) -> None:
-        """A checkpoint of where the run is, if it keeps any."""
-        if self.checkpoints is not None:
-            self.checkpoints.save(self.step, self._content(self.state))
+        """A checkpoint of where the run is, if it keeps any and has none of this step."""
+        if self.checkpoints is None or self.saved == self.step:
+            return
+        if self.checkpoints.save(self.step, self._content(self.state)):
+            self.saved = self.step
 
-    def where_saved(self) -> str:
-        """The end of a message: where to go on from."""
+    def where_saved(self, *, fault: bool = False) -> str:
+        """The end of a message: what is kept, and how to go on."""
         if self.checkpoints is None:
             return ""
-        return f"; step {self.step} is saved in {str(self.plan.folder)!r}, resume goes on there"
+        folder = repr(str(self.plan.folder))
+        if self.saved is None:
+            return f"; nothing could be saved in {folder}"
+        if fault:
+            return f"; the last good state, step {self.saved}, is saved in {folder}; start anew"
+        return f"; step {self.saved} is saved in {folder}, resume goes on there"
 
     def close(self) -> None:
         if self.checkpoints is not None:
@@ -167,16 +189,19 @@ class _Group:
         """Whether the rules end the run."""
         return self.plan.settings.stop_early and all(j.all_triggered for j in self.journals)
 
-    def _due_after(self, saved: int) -> bool:
+    def _due(self) -> bool:
         every = self.plan.settings.checkpoint_every
-        return self.step // every > saved // every
+        return self.step // every > (self.saved or 0) // every
 
     def _begin(self, key: Array) -> State:
         return self.stepper.begin(*start(self.plan.method, self.plan.problem, key))
 
     def _journal(self, state: State) -> Journal:
         image, names = self.stepper.recorded(state)
-        return Journal(self.plan.settings.record_at, names, image, _input(state), self.plan.rules)
+        return Journal(
+            self.plan.settings.record_at, names, image, _input(state), self.plan.rules,
+            input_changes=self.plan.method.joint or self.stepper.objective.updates,
+        )  # fmt: skip
 
     def _content(self, state: State) -> dict[str, Any]:
         return {"state": packed(state), "journals": [j.arrays for j in self.journals]}
@@ -186,15 +211,17 @@ class _Group:
         found = self.checkpoints.latest()
         if found is not None:
             self.step, content = found
+            self.saved = self.step
             self.state = unpacked(content["state"], self.state)
             for journal, arrays in zip(self.journals, content["journals"], strict=True):
                 journal.arrays = jax.tree.map(np.array, arrays)
 
     def _snapshots(self, interruption: Interruption, moved: Any) -> Iterator[Any]:
+        # The journal knows what was recorded, at step 0 too.
+        due = self.plan.settings.record_at[int(self.journals[0].arrays["count"]) :]
         return iterate(
-            self.stepper, self.state, self.plan.settings.record_at, start=self.step,
-            interrupted=interruption, moved=moved,
-        )  # fmt: skip
+            self.stepper, self.state, due, start=self.step, interrupted=interruption, moved=moved
+        )
 
     def _first_losses(self) -> np.ndarray | None:
         if not int(self.journals[0].arrays["count"]):
@@ -202,9 +229,11 @@ class _Group:
         return np.array([journal.arrays["table"][0, 0] for journal in self.journals])
 
     def _note(self, step: int, state: State, record: Record) -> None:
-        inputs = np.asarray(_input(state))
+        inputs = np.asarray(_input(state)) if self.journals[0].wants_input(step) else None
         for i, journal in enumerate(self.journals):
-            one, z = (record.seed(i), inputs[i]) if self.stepper.batched else (record, inputs)
+            one, z = record, inputs
+            if self.stepper.batched:
+                one, z = record.seed(i), None if inputs is None else inputs[i]
             numbers = {name: float(value) for name, value in one.scalars.items()}
             journal.add(step, float(one.loss), one.image, one.average, numbers, z, self.plan.scale)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import numpy as np
 
 from ntkdip.training.optimisers import Optimiser
@@ -50,6 +51,13 @@ class Settings:
         for name in ("average", "held_out"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} lies in [0, 1); got {getattr(self, name)}")
+
+    def resolved(self) -> Settings:
+        """With the choices that depend on the backend made; they are part of a configuration."""
+        accelerated = jax.default_backend() != "cpu"
+        batch = accelerated if self.batch_seeds is None else self.batch_seeds
+        scan = accelerated if self.scan is None else self.scan
+        return dataclasses.replace(self, batch_seeds=batch and self.seeds > 1, scan=scan)
 
     @property
     def record_at(self) -> np.ndarray:

@@ -14,6 +14,7 @@ import pytest
 
 from ntkdip import training
 from ntkdip.training import checkpoints, interruption
+from ntkdip.training.loop import Stepper
 from tests.training.problems import KEY, mri
 
 SETTINGS = training.Settings(
@@ -59,40 +60,40 @@ def _identical(one: training.Reconstruction, other: training.Reconstruction) -> 
 
 
 def _interrupt_after(monkeypatch, calls: int, number: int = signal.SIGTERM) -> None:
-    """Send this process a signal after so many dispatches."""
-    from ntkdip.training.loop import Stepper
+    """Send a signal in the dispatch of this number, or (0) in the record of the start."""
+    name = "advance" if calls else "record"
+    original, left = getattr(Stepper, name), [max(calls, 1)]
 
-    original, left = Stepper.advance, [calls]
-
-    def advance(self, *arguments):
+    def interrupted(self, *arguments):
         left[0] -= 1
         if left[0] == 0:
             os.kill(os.getpid(), number)
         return original(self, *arguments)
 
-    monkeypatch.setattr(Stepper, "advance", advance)
+    monkeypatch.setattr(Stepper, name, interrupted)
 
 
-@pytest.mark.parametrize(("calls", "batch"), [(1, False), (5, False), (6, True), (20, False)])
+@pytest.mark.parametrize(("calls", "batch"), [(0, False), (5, False), (6, True), (20, False)])
 def test_an_interrupted_run_goes_on_bit_for_bit(
     tmp_path, monkeypatch, whole, calls: int, batch: bool
 ) -> None:
     settings = training.Settings(**vars(SETTINGS) | {"batch_seeds": batch})
+    folder = tmp_path / "a name [1] that * is no pattern?"
     expected = _reconstruct(settings=settings) if batch else whole
     with monkeypatch.context() as patch:
         _interrupt_after(patch, calls)
         with pytest.raises(training.InterruptedRunError, match="resume goes on there") as caught:
-            _reconstruct(tmp_path, settings)
+            _reconstruct(folder, settings)
     assert caught.value.signal == signal.SIGTERM
     assert not caught.value.run.complete
     for ours, theirs in zip(caught.value.run.outcomes, expected.outcomes, strict=False):
         count = len(ours.metrics["step"])
         np.testing.assert_array_equal(ours.metrics["psnr"], theirs.metrics["psnr"][:count])
-    _identical(_reconstruct(tmp_path, settings, resume=True), expected)
+    _identical(_reconstruct(folder, settings, resume=True), expected)
     # And once more: everything is there.
     with monkeypatch.context() as patch:
-        patch.setattr("ntkdip.training.loop.Stepper.advance", None)
-        _identical(_reconstruct(tmp_path, settings, resume=True), expected)
+        patch.setattr(Stepper, "advance", None)
+        _identical(_reconstruct(folder, settings, resume=True), expected)
 
 
 def test_ctrl_c_without_a_folder_still_gives_what_there_is(monkeypatch) -> None:
@@ -134,12 +135,21 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, monkeypatch, whole) -> No
             _reconstruct(tmp_path)
     newest = max((tmp_path / "seed-0" / "steps").iterdir(), key=lambda path: int(path.name))
     assert newest.name == "11"
-    for path in newest.rglob("*"):
-        if path.is_file() and path.parent.name == "d":
-            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    numbers = bytearray((newest / "default" / "float32" / "0").read_bytes())
+    numbers[len(numbers) // 2] ^= 1
+    (newest / "default" / "float32" / "0").write_bytes(numbers)
     with pytest.warns(training.CheckpointWarning, match="step 11 .* is damaged"):
         resumed = _reconstruct(tmp_path, resume=True)
     _identical(resumed, whole)
+    # What was damaged is gone: this time nothing warns.
+    _identical(_reconstruct(tmp_path, resume=True), whole)
+    for path in (tmp_path / "seed-0" / "steps").glob("*/default/float32/0"):
+        path.write_bytes(path.read_bytes()[:100])
+    with (
+        pytest.warns(training.CheckpointWarning, match="is damaged"),
+        pytest.raises(training.CheckpointError, match="can be read; start anew"),
+    ):
+        _reconstruct(tmp_path, resume=True)
 
 
 def test_another_run_is_refused_by_name(tmp_path) -> None:
@@ -158,6 +168,31 @@ def test_another_run_is_refused_by_name(tmp_path) -> None:
             _reconstruct(tmp_path, resume=True, **options)
 
 
+def test_every_folder_is_looked_at_before_the_first_seed(tmp_path, monkeypatch) -> None:
+    checkpoints.claim(tmp_path / "seed-1", {"run": "another"}, resume=False)
+    monkeypatch.setattr(Stepper, "advance", None)
+    with pytest.raises(training.CheckpointError, match=r"seed-1.*holds the checkpoints of a run"):
+        _reconstruct(tmp_path)
+
+
+def test_what_changes_no_number_may_change(tmp_path) -> None:
+    few = training.Settings(steps=1, checkpoint_every=1)
+    _reconstruct(tmp_path, few, rules=())
+    other = training.Settings(steps=1, checkpoint_every=7, scan=False)
+    assert _reconstruct(tmp_path, other, rules=(), resume=True).complete
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruption.watched() as found:
+            signal.raise_signal(signal.SIGINT)
+        assert found.signal is None
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_resume_starts_where_nothing_is_yet(tmp_path) -> None:
     settings = training.Settings(steps=1)
     fresh = _reconstruct(tmp_path / "new", settings, rules=(), resume=True)
@@ -166,7 +201,7 @@ def test_resume_starts_where_nothing_is_yet(tmp_path) -> None:
 
 def test_a_folder_that_cannot_be_used_is_found_out_first(tmp_path, monkeypatch) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr("ntkdip.training.loop.Stepper.advance", None)
+    monkeypatch.setattr(Stepper, "advance", None)
     with pytest.raises(training.CheckpointError, match="cannot be written to"):
         _reconstruct(tmp_path / "file")
     usage = types.SimpleNamespace(free=10_000)
@@ -193,6 +228,12 @@ def test_a_disk_that_fills_up_does_not_end_the_run(tmp_path, monkeypatch, whole)
     with pytest.warns(training.CheckpointWarning, match="No space left on device.*The run goes on"):
         found = _reconstruct(tmp_path)
     _identical(found, whole)
+    _interrupt_after(monkeypatch, 2)
+    with (
+        pytest.warns(training.CheckpointWarning),
+        pytest.raises(training.InterruptedRunError, match="nothing could be saved"),
+    ):
+        _reconstruct(tmp_path, resume=True)
     failing[0] = False
     # Nothing was saved, so the run is made again, and now it is.
     _identical(_reconstruct(tmp_path, resume=True), whole)
@@ -205,7 +246,7 @@ def test_divergence_leaves_the_last_good_state(tmp_path) -> None:
     )
     net, A, y, _ = mri()
     method = training.SelfGuided(squared=True, alpha=1e3)
-    with pytest.raises(training.DivergenceError, match="is saved in") as caught:
+    with pytest.raises(training.DivergenceError, match=r"last good state.* start anew") as caught:
         training.reconstruct(net, A, y, method, key=KEY, settings=settings, folder=tmp_path)
     kept = max(int(path.name) for path in (tmp_path / "seed-0" / "steps").iterdir())
     assert kept == caught.value.run.outcomes[0].steps

@@ -72,6 +72,19 @@ def test_a_unet_is_reconstructed_with_in_the_kernel_regime() -> None:
     assert (np.diff(losses) < 0).all()
 
 
+def test_wrapped_networks_count_and_draw_as_the_network_does(problem) -> None:
+    net, _, _, z, _ = problem
+    linear = training.LinearisedNetwork(net)
+    assert linear.parameter_count(z) == net.parameter_count(z)
+    padded = networks.PaddedNetwork(linear, (7, 7))
+    drawn = padded.init(z[:7, :7], key=KEY)
+    assert set(drawn) == {"origin", "moved"}
+    assert padded.apply(drawn, z[:7, :7]).shape == (7, 7)
+    trained = padded.trained(drawn)
+    assert not any(jax.tree.leaves(trained["origin"]))
+    assert all(jax.tree.leaves(trained["moved"]))
+
+
 def test_a_kernel_of_zero_is_refused(problem) -> None:
     net, A, _, z, params = problem
     nothing = jax.tree.map(jnp.zeros_like, params)

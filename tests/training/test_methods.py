@@ -252,7 +252,7 @@ def test_only_what_is_trained_decays() -> None:
         ({"rate": 0.0}, "rate is a finite number above 0"),
         ({"input_rate": -1.0}, "input_rate is a finite number above 0"),
         ({"clip": np.inf}, "clip is a finite number above 0"),
-        ({"momentum": 2.0}, "momentum lies between 0 and 1"),
+        ({"momentum": 2.0}, "momentum is at least 0 and below 1"),
         ({"weight_decay": 0.1}, "weight_decay belongs to adamw"),
         ({"warmup": 3}, "warmup is at least 1 for the schedule warmup-cosine"),
         ({"schedule": "warmup-cosine"}, "warmup is at least 1"),

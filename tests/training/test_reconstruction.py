@@ -10,7 +10,7 @@ import pytest
 
 from ntkdip import metrics, networks, training
 from ntkdip.training import loop
-from tests.training.problems import KEY, mri
+from tests.training.problems import KEY, inpainting, mri
 
 SETTINGS = training.Settings(steps=12, record_every=5, seeds=2)
 METHOD = training.SelfGuided(draws=2)
@@ -147,7 +147,7 @@ def test_a_loss_that_grows_a_thousandfold_is_divergence() -> None:
     assert loop.fault_of(record, np.array([1.0, 2.001]), 7) is None
     fault = loop.fault_of(record, np.array([1.0, 2.0]), 7)
     assert fault is not None
-    assert "2001 at step 7 (run 1 of the batch)" in fault
+    assert "2001 at step 7 (seed 2 of the batch)" in fault
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_computed() -> None:
@@ -160,6 +160,8 @@ def test_what_does_not_fit_is_refused_before_anything_is_computed() -> None:
         ({"reference": truth * np.nan}, "reference: 256 of"),
         ({"reference": np.zeros_like(truth)}, "the reference is zero everywhere"),
         ({"rules": [training.HeldOut()]}, "set held_out"),
+        ({"settings": training.Settings(stop_early=True)}, "none was given"),
+        ({"y": 1e35 * y.astype(np.complex128)}, "too far from 1 for single precision"),
         ({"rules": [training.AtIteration(1), training.AtIteration(2)]}, "names of their own"),
         ({"net": networks.unet((4, 4), complex_image=False)}, "makes real images"),
         ({"net": networks.unet((4,) * 7)}, "multiples of 64"),
@@ -178,6 +180,20 @@ def test_what_does_not_fit_is_refused_before_anything_is_computed() -> None:
             training.Settings(**settings)
     with pytest.raises(ValueError, match="give reconstruct a truth"):
         _reconstruct(training.Settings(steps=1), truth=None).scores()
+
+
+def test_complex_references_of_real_images_are_refused() -> None:
+    net, A, y, truth = inpainting()
+    with pytest.raises(ValueError, match="take its magnitude"):
+        training.reconstruct(
+            net, A, y, training.ReferenceGuided(), key=KEY, reference=truth.astype(complex)
+        )
+
+
+def test_real_numbers_are_complex_data_too() -> None:
+    net, A, y, _ = mri()
+    settings = training.Settings(steps=1, held_out=0.1)
+    assert training.reconstruct(net, A, y.real, key=KEY, settings=settings).complete
 
 
 def test_self_guided_is_the_short_way() -> None:
