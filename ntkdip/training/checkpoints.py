@@ -23,7 +23,7 @@ KEPT = 2
 
 IDENTITY = "run.json"
 
-CHECKSUM = "sha256"
+CHECKSUM_BYTES = hashlib.sha256().digest_size
 
 
 class CheckpointError(OSError):
@@ -59,7 +59,7 @@ class Checkpoints:
     def __init__(self, folder: Path, example: PyTree, *, runs: int = 1):
         self.folder = folder.absolute()
         self.example = example
-        blank = _by_dtype(example)
+        blank = _packet(example)
         size = sum(array.nbytes for array in blank.values())
         _require_room(self.folder, (KEPT * runs + 1) * size)
         import orbax.checkpoint as ocp
@@ -82,7 +82,7 @@ class Checkpoints:
             return True
         try:
             with _quiet():
-                self.manager.save(step, args=self._save(_by_dtype(content)), force=True)
+                self.manager.save(step, args=self._save(_packet(content)), force=True)
         # What a full or vanished disk raises differs between orbax's layers.
         except (OSError, ValueError, RuntimeError) as fault:
             warnings.warn(
@@ -108,7 +108,7 @@ class Checkpoints:
             try:
                 with _quiet():
                     found = self.manager.restore(step, args=self._restore)
-                content = _like_example(found, self.example)
+                content = _unpacked_like(found, self.example)
             except (OSError, ValueError, KeyError, RuntimeError) as fault:
                 warnings.warn(
                     f"the checkpoint of step {step} in {str(self.folder)!r} is damaged "
@@ -199,35 +199,32 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _by_dtype(tree: PyTree) -> dict[str, np.ndarray]:
-    """All numbers of a pytree of arrays, one array a dtype, and a checksum: few files."""
-    parts: dict[str, list[np.ndarray]] = {}
-    for leaf in map(np.asarray, jax.tree.leaves(tree)):
-        parts.setdefault(leaf.dtype.name, []).append(leaf.ravel())
-    joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
-    return joined | {CHECKSUM: _checksum(joined)}
+def _packet(tree: PyTree) -> dict[str, np.ndarray]:
+    """The bytes of all arrays of a pytree after their checksum: one array, and so one file."""
+    content = b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in jax.tree.leaves(tree))
+    return {"bytes": np.frombuffer(_checksum(content) + content, np.uint8)}
 
 
-def _like_example(joined: dict[str, Any], example: PyTree) -> PyTree:
-    """The pytree that `_by_dtype` took apart."""
-    arrays = {name: np.asarray(values) for name, values in joined.items()}
-    if not np.array_equal(arrays.pop(CHECKSUM), _checksum(arrays)):
+def _unpacked_like(packet: dict[str, Any], example: PyTree) -> PyTree:
+    """The pytree that `_packet` took apart."""
+    content = np.asarray(packet["bytes"]).tobytes()
+    checksum, content = content[:CHECKSUM_BYTES], content[CHECKSUM_BYTES:]
+    if checksum != _checksum(content):
         raise ValueError("its checksum is wrong")
-    used = dict.fromkeys(arrays, 0)
+    used = 0
 
     def next_like(leaf: Any) -> np.ndarray:
-        name, size = np.asarray(leaf).dtype.name, np.size(leaf)
-        used[name] += size
-        return arrays[name][used[name] - size : used[name]].reshape(np.shape(leaf)).copy()
+        nonlocal used
+        like = np.asarray(leaf)
+        found = np.frombuffer(content, like.dtype, like.size, used).reshape(like.shape)
+        used += like.nbytes
+        return found.copy()
 
     return jax.tree.map(next_like, example)
 
 
-def _checksum(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
-    return np.frombuffer(digest.digest(), np.uint8)
+def _checksum(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
 
 
 def _first_line(fault: Exception) -> str:

@@ -126,8 +126,6 @@ def test_other_threads_run_without_signals() -> None:
     assert seen == [False]
 
 
-# What orbax leaves of a failed read: futures of an event loop that it has closed.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, monkeypatch, whole) -> None:
     with monkeypatch.context() as patch:
         _interrupt_after(patch, 11)
@@ -135,15 +133,15 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, monkeypatch, whole) -> No
             _reconstruct(tmp_path)
     newest = max((tmp_path / "seed-0" / "steps").iterdir(), key=lambda path: int(path.name))
     assert newest.name == "11"
-    numbers = bytearray((newest / "default" / "float32" / "0").read_bytes())
-    numbers[len(numbers) // 2] ^= 1
-    (newest / "default" / "float32" / "0").write_bytes(numbers)
+    damaged = bytearray((newest / "default" / "bytes" / "0").read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (newest / "default" / "bytes" / "0").write_bytes(damaged)
     with pytest.warns(training.CheckpointWarning, match="step 11 .* is damaged"):
         resumed = _reconstruct(tmp_path, resume=True)
     _identical(resumed, whole)
     # What was damaged is gone: this time nothing warns.
     _identical(_reconstruct(tmp_path, resume=True), whole)
-    for path in (tmp_path / "seed-0" / "steps").glob("*/default/float32/0"):
+    for path in (tmp_path / "seed-0" / "steps").glob("*/default/bytes/0"):
         path.write_bytes(path.read_bytes()[:100])
     with (
         pytest.warns(training.CheckpointWarning, match="is damaged"),
