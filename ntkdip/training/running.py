@@ -70,6 +70,8 @@ def run_seeds(plan: Plan, keys: Array, template: Reconstruction) -> Reconstructi
         With the reconstruction so far as ``run``.
     """
     settings = plan.settings
+    # What a method refuses leaves no trace in the folders.
+    jax.eval_shape(lambda key: start(plan.method, plan.problem, key), keys[0])
     for index in range(plan.groups):
         folder = plan.folder_of(index)
         if folder is not None:
