@@ -14,7 +14,7 @@ from rich.markup import escape
 from benchmarks.cases import FAMILIES, SMALL, Case, Family
 from benchmarks.contest import Peer, Result, Settings, contest, find_peer
 from benchmarks.peers import PeerName
-from benchmarks.worker import WorkerError
+from benchmarks.worker import WorkerError, run_job
 
 console = Console()
 if not console.is_terminal:
@@ -25,6 +25,7 @@ NO_JACOBIAN: dict[Family, str] = {
     "analytic": "there is no Jacobian at infinite width",
     "theory": "a Jacobian predicts no training",
     "data": "a Jacobian reads no file",
+    "training": "a Jacobian trains nothing",
 }
 """Families that have nothing to hold against plain rows, and why."""
 
@@ -38,7 +39,7 @@ class Options:
     """
 
     only: Family | None = None
-    """One family of cases; training holds none yet."""
+    """One family of cases; the peer of training is PyTorch, if it is installed."""
 
     case: str = ""
     """Only cases whose name contains this (any case of letters); without growth."""
@@ -62,7 +63,8 @@ class Options:
     """Whom to compare with; jacobian is J J^T from plain rows by jax.vjp."""
 
     peer_python: Path | None = None
-    """Python of another environment (JAX 0.5.3) in which the peer of kernels runs instead."""
+    """Python of another environment in which the peer runs instead: with JAX 0.5.3 for kernels,
+    with torch (and deepinv) for training."""
 
     small: bool = False
     """Tiny sizes without goals: does everything run?"""
@@ -80,9 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if path is not None:
             writable_file(path, option)
     settings = _settings(options)
-    cases = _chosen(options)
+    cases = _runnable(_chosen(options), settings)
     if cases:
-        peer = find_peer(settings)
+        alone = all(case.family == "training" for case in cases)
+        peer = Peer("", ()) if alone else find_peer(settings)
         results = _results(cases, settings, peer, options.json)
     else:
         results = []
@@ -109,8 +112,6 @@ def _chosen(options: Options) -> list[Case]:
     families: list[Family] = [options.only] if options.only else list(FAMILIES)
     chosen = []
     for family in families:
-        if not FAMILIES[family]:
-            console.print(f"{family}: holds no case yet")
         if options.peer == "jacobian" and family in NO_JACOBIAN:
             console.print(f"{family}: left out, for {NO_JACOBIAN[family]}")
             continue
@@ -120,6 +121,18 @@ def _chosen(options: Options) -> list[Case]:
         names = "; ".join(case.name for case in chosen)
         raise ValueError(f"no case's name contains {options.case!r}; there are: {names}")
     return named
+
+
+def _runnable(cases: list[Case], settings: Settings) -> list[Case]:
+    """Without the cases of training where PyTorch is missing, which is said."""
+    if not any(case.family == "training" for case in cases):
+        return cases
+    try:
+        run_job({"job": "training_describe"}, settings.python)
+    except WorkerError as fault:
+        _say(f"training: left out, for {fault}")
+        return [case for case in cases if case.family != "training"]
+    return cases
 
 
 def _results(cases: list[Case], settings: Settings, peer: Peer, out: Path | None) -> list[Result]:
@@ -161,6 +174,9 @@ def _show(results: list[Result], options: Options, settings: Settings, peer: Pee
             "that a copy reads and writes"
         )
         console.print(report.traffic_table(moved))
+    if "training" in families:
+        small = SMALL["training"][0].as_dict()
+        console.print(report.loops_table(run_job({"job": "training_loops", "case": small})))
     curves = []
     if options.growth and not options.case and settings.peer_python is None:
         curves = growth.growth(settings, peer, families, small=options.small, say=_say)

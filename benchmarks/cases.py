@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 Network = Literal["wcnn", "deep_decoder", "unet", "dense_head"]
 Quantity = Literal[
-    "kernel", "product", "eigenpairs", "spectrum", "curve", "trajectory", "sweep", "slice"
+    "kernel", "product", "eigenpairs", "spectrum", "curve", "trajectory", "sweep", "slice", "step"
 ]
 Padding = Literal["circular", "zero"]
 Precision = Literal["float32", "float64"]
@@ -84,8 +84,9 @@ class Case:
     curve, against iterating; a trajectory for ``A = I``, against neural-tangents; and
     Theorem 2 on 50 noise levels and 50 masks, which has no peer.  The family ``data`` reads a
     file of raw k-space (`benchmarks.raw_data`): ``shape`` is that of k-space, ``width`` the
-    number of coils; it has no peer either.  ``tolerance``: how far the
-    two answers may be apart, in the relative Frobenius norm.
+    number of coils; it has no peer either.  The family ``training`` times steps of Adam on a
+    U-Net (`benchmarks.training`) against PyTorch's.  ``tolerance``: how far the two answers
+    may be apart, in the relative Frobenius norm.
     """
 
     name: str
@@ -219,6 +220,15 @@ def raw_slice(shape: tuple[int, ...], coils: int, goal: Bound | None) -> Case:
     return Case(name, "wcnn", shape, (coils,), 1, goal, family="data", quantity="slice")
 
 
+def step(shape: tuple[int, ...], channels: tuple[int, ...], goal: Goal | None) -> Case:
+    """Loss, gradient and update by Adam of a U-Net whose input has 2 channels, as its output."""
+    name = f"a step of U-Net {'-'.join(map(str, channels))}, {_size(shape)}"
+    return Case(
+        name, "unet", shape, channels, len(channels), goal, inputs=2, outputs=2,
+        family="training", quantity="step", padding="zero",
+    )  # fmt: skip
+
+
 def _theory(
     name: str, shape: tuple[int, ...], goal: Goal | Bound | None, quantity: Quantity,
     tolerance: float,
@@ -302,6 +312,15 @@ DATA = (raw_slice((640, 368), 15, Bound(bytes=2 * 10**9, residual=1e-2, seconds=
 
 SMALL_DATA = (raw_slice((192, 128), 4, Bound(bytes=10**9, residual=1e-1)),)
 
+TRAINING = (
+    step((128, 128), (32, 64, 128, 128), Goal(1.5, 1.0)),
+    step((256, 256), (32, 64, 128, 128), Goal(1.5, 1.0)),
+    step((128, 128), (16, 32, 64, 64), NEVER_WORSE),
+    step((256, 256), (16, 32, 64, 64), NEVER_WORSE),
+)
+
+SMALL_TRAINING = (step((32, 32), (16, 16), None),)
+
 Family = Literal["empirical", "analytic", "theory", "data", "training"]
 
 FAMILIES: dict[Family, tuple[Case, ...]] = {
@@ -309,13 +328,14 @@ FAMILIES: dict[Family, tuple[Case, ...]] = {
     "analytic": ANALYTIC,
     "theory": THEORY,
     "data": DATA,
-    "training": (),
+    "training": TRAINING,
 }
-"""Every family, also those that hold no case yet."""
+"""Every family."""
 
 SMALL: dict[Family, tuple[Case, ...]] = {
     "empirical": SMALL_EMPIRICAL,
     "analytic": SMALL_ANALYTIC,
     "theory": SMALL_THEORY,
     "data": SMALL_DATA,
+    "training": SMALL_TRAINING,
 }

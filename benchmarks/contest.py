@@ -155,6 +155,10 @@ def contest(case: Case, settings: Settings, peer: Peer, say: Say = lambda line: 
     of entries is compared.  A measurement that fails is named in `Result.fault`, never left
     out.
     """
+    if case.family == "training":
+        from benchmarks import training_jobs
+
+        return training_jobs.contest(case, settings, say)
     if case.quantity in HERE:
         settings = dataclasses.replace(settings, peer_python=None)
     if case.quantity in ALONE:

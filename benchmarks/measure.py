@@ -149,7 +149,7 @@ def footprint(call: Call, repeats: int = 1) -> tuple[int, float]:
     gc.collect()
     before = _reset_peak()
     call()
-    peak = _peak_bytes() - before
+    peak = peak_bytes() - before
     seconds = [timed(call)() for _ in range(repeats)]
     return max(peak, 0), statistics.median(seconds) if seconds else 0.0
 
@@ -159,11 +159,12 @@ def _reset_peak() -> int:
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
-        return _peak_bytes()
+        return peak_bytes()
     return _status_bytes("VmRSS")
 
 
-def _peak_bytes() -> int:
+def peak_bytes() -> int:
+    """Peak resident bytes of this process, since the last reset."""
     if Path("/proc/self/status").exists():
         return _status_bytes("VmHWM")
     import resource

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -107,6 +107,17 @@ def traffic_table(rows: Sequence[Traffic]) -> Table:
         theirs = "" if row.peer is None else f"{row.peer:.1f}"
         size, share = f"{row.least_bytes / MEBI:.0f} MiB", f"{row.share:.1%}"
         shown.add_row(row.case, size, share, f"{row.ours:.1f}", theirs, f"{row.plain:.1f}")
+    return shown
+
+
+def loops_table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Steps of training in a Python loop and in ``jax.lax.fori_loop``."""
+    head = ("backend", "convolutions", "loop", "fori_loop", "slower", "apart")
+    shown = Table(*head, title="one step of training, in a loop over a jitted step and in lax")
+    for row in rows:
+        loop, scan = row["loop_s"], row["scan_s"]
+        times = (f"{1e3 * loop:.3g} ms", f"{1e3 * scan:.3g} ms", f"{scan / loop:.2f}x")
+        shown.add_row(row["backend"], row["convolutions"], *times, f"{row['error']:.0e}")
     return shown
 
 

@@ -41,7 +41,7 @@ def run_job(job: dict[str, Any], python: str = sys.executable, limit: float | No
         If it fails, or is not done after ``limit`` seconds; the text names the exception,
         or the signal that ended it.
     """
-    with _started(job, python) as process:
+    with started(job, python) as process:
         try:
             out, err = process.communicate(timeout=limit)
         except subprocess.TimeoutExpired as fault:
@@ -59,7 +59,8 @@ def _answer(out: str, err: str, status: int) -> Any:
 
 
 @contextlib.contextmanager
-def _started(job: dict[str, Any], python: str) -> Iterator[subprocess.Popen[str]]:
+def started(job: dict[str, Any], python: str) -> Iterator[subprocess.Popen[str]]:
+    """The process of a job; it ends with the context."""
     # Our own packages' path is of no use to another Python.
     inherited = os.environ.get("PYTHONPATH") if python == sys.executable else None
     path = os.pathsep.join([str(ROOT)] + [inherited] * bool(inherited))
@@ -78,6 +79,20 @@ def _started(job: dict[str, Any], python: str) -> Iterator[subprocess.Popen[str]
         finally:
             if process.poll() is None:
                 process.kill()
+
+
+def conversation(process: subprocess.Popen[str]) -> Callable[[str], Any]:
+    """A callable that sends a line to a started job and returns its reply (JSON)."""
+
+    def ask(line: str) -> Any:
+        if process.stdin is not None and process.stdout is not None:
+            with contextlib.suppress(BrokenPipeError):
+                print(line, file=process.stdin, flush=True)
+            if reply := process.stdout.readline():
+                return json.loads(reply)
+        return _answer(*process.communicate(), process.returncode or 1)
+
+    return ask
 
 
 def export(case: dict[str, Any], folder: str) -> None:
@@ -229,18 +244,10 @@ def _served(folder: str, side: str, python: str) -> Iterator[tuple[Any, Callable
 
     with (
         tempfile.TemporaryDirectory() as answers,
-        _started({"job": "serve", "folder": folder, "side": side, "answers": answers}, python)
+        started({"job": "serve", "folder": folder, "side": side, "answers": answers}, python)
         as process,
     ):  # fmt: skip
-
-        def ask(line: str) -> Any:
-            if process.stdin is not None and process.stdout is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    print(line, file=process.stdin, flush=True)
-                if reply := process.stdout.readline():
-                    return json.loads(reply)
-            return _answer(*process.communicate(), process.returncode or 1)
-
+        ask = conversation(process)
         ask("ready")
         yield np.load(Path(answers) / "kernel.npy"), lambda: float(ask("run"))
         with contextlib.suppress(BrokenPipeError):
@@ -314,15 +321,17 @@ JOBS: dict[str, Callable[..., Any]] = {
 def main() -> int:
     """Run the job on the command line; what went wrong is standard error's last line."""
     warnings.simplefilter("ignore")  # nobody reads them, and a full pipe would block
+    from benchmarks import training_jobs
+
     arguments = json.loads(sys.argv[1])
     name = arguments.pop("job")
     try:
-        result = JOBS[name](**arguments)
+        result = (JOBS | training_jobs.JOBS)[name](**arguments)
     except Exception as fault:
         traceback.print_exc()
         print(f"{type(fault).__name__}: {' '.join(str(fault).split())[:500]}", file=sys.stderr)
         return 1
-    if name != "serve":
+    if not name.endswith("serve"):
         print(json.dumps(result))
     return 0
 

@@ -50,7 +50,7 @@ def test_one_command_measures_and_writes(tmp_path: Path, capfd: pytest.CaptureFi
     said = capfd.readouterr().out
     assert "analytic: left out, for there is no Jacobian at infinite width" in said
     assert "theory: left out, for a Jacobian predicts no training" in said
-    assert "training: holds no case yet" in said
+    assert "training: left out, for a Jacobian trains nothing" in said
     assert SMALLEST.name in said
 
 
@@ -61,15 +61,6 @@ def test_a_peer_under_another_python_gives_the_same_kernel(tmp_path: Path) -> No
     answer = run_job({**job, "folder": str(tmp_path), "python": sys.executable})
     assert len(answer["ours"]) == len(answer["peer"]) == measure.LEAST_RUNS
     assert answer["error"] < measure.TOLERANCE
-
-
-def test_a_family_without_cases_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert command.main(["--only", "training", "--json", "empty.json"]) == 0
-    assert json.loads(Path("empty.json").read_text()) == []
-    assert "training: holds no case yet" in capsys.readouterr().out
 
 
 def test_an_unknown_case_is_refused() -> None:
