@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Literal
 
 import jax
 from flax import nnx
@@ -13,6 +14,9 @@ from ntkdip.networks.layers import ChannelNorm, LeakyReLU, Padding, ReLU, requir
 from ntkdip.networks.modules import ChannelNormalisation, Pointwise
 
 _PADDING = {"circular": "CIRCULAR", "reflect": "REFLECT"}
+
+Downsampling = Literal["average", "max", "strided"]
+Size = Literal["small", "medium", "paper"]
 
 
 @dataclasses.dataclass(frozen=True)

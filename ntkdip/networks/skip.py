@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ntkdip.networks.blocks import ConvolutionBlock, Style
+from ntkdip.networks.blocks import ConvolutionBlock, Downsampling, Size, Style
 from ntkdip.networks.description import FlaxNetwork, constructible
 from ntkdip.networks.layers import (
     AveragePool,
@@ -24,9 +24,6 @@ from ntkdip.networks.layers import (
 )
 from ntkdip.networks.modules import Pooling, run
 from ntkdip.networks.modules import Upsampling as UpsamplingModule
-
-Downsampling = Literal["strided", "average", "max"]
-Size = Literal["small", "medium", "paper"]
 
 
 class Level(nnx.Module):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from ntkdip.networks.blocks import ConvolutionBlock, Style
+from ntkdip.networks.blocks import ConvolutionBlock, Downsampling, Size, Style
 from ntkdip.networks.description import FlaxNetwork, constructible
 from ntkdip.networks.layers import (
     AveragePool,
@@ -23,9 +23,6 @@ from ntkdip.networks.layers import (
 )
 from ntkdip.networks.modules import Pooling
 from ntkdip.networks.modules import Upsampling as UpsamplingModule
-
-Downsampling = Literal["average", "max", "strided"]
-Size = Literal["small", "medium", "paper"]
 
 
 class UNet(nnx.Module):

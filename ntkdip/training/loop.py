@@ -350,7 +350,7 @@ def checked_steps(record_at: Sequence[float] | np.ndarray) -> Int[np.ndarray, " 
 
 
 def scan_by_default() -> bool:
-    """Whether steps are scanned on this backend: everywhere but on CPU."""
+    """Whether steps are scanned, and seeds batched, on this backend: everywhere but on CPU."""
     return jax.default_backend() != "cpu"
 
 

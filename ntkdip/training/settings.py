@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import jax
 import numpy as np
 
+from ntkdip.training.loop import scan_by_default
 from ntkdip.training.optimisers import Optimiser
 
 
@@ -54,7 +54,7 @@ class Settings:
 
     def resolved(self) -> Settings:
         """With the choices that depend on the backend made; they are part of a configuration."""
-        accelerated = jax.default_backend() != "cpu"
+        accelerated = scan_by_default()
         batch = accelerated if self.batch_seeds is None else self.batch_seeds
         scan = accelerated if self.scan is None else self.scan
         return dataclasses.replace(self, batch_seeds=batch and self.seeds > 1, scan=scan)
