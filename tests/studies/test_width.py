@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -178,13 +179,14 @@ def test_momentum_of_optax_is_that_of_theory(nesterov: bool) -> None:
     regime = theory.KernelRegime(W, kept, method=method(momentum=BETA))
     jacobian = jnp.asarray(J, jnp.float32)
 
-    def loss(p: jax.Array) -> jax.Array:
-        r = kept(jacobian @ p) - data
-        return 0.5 * jnp.sum(r.real**2 + r.imag**2)
+    def evaluate(p: jax.Array, carried: Any, data: Any, key: jax.Array) -> training.Evaluation:
+        image = jacobian @ p
+        r = kept(image) - data
+        return training.Evaluation(0.5 * jnp.sum(r.real**2 + r.imag**2), image, {})
 
     steps = np.array([1, 2, 5, 20])
     run = training.train(
-        training.Objective(loss, lambda p: jacobian @ p),
+        training.Objective(evaluate, data),
         jnp.zeros(20),
         optax.sgd(regime.step_size, momentum=BETA, nesterov=nesterov),
         steps,
