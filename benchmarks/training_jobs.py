@@ -6,10 +6,8 @@ Light to import: neither JAX nor PyTorch, of which each side's Python may lack t
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import platform
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator
@@ -19,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import worker
 from benchmarks.cases import Case
 from benchmarks.worker import WorkerError, run_job
+from ntkdip.allocation import keep_freed_memory, prepare_for_training
 
 if TYPE_CHECKING:
     from benchmarks.contest import Result, Settings
 
-STEPS = 3
-"""Steps in one timed run."""
+STEPS = 10
+"""Steps in one timed run: after a pause the first are slower, on both sides."""
 
 INSTALL = 'pip install torch deepinv, or name a Python that has them by "--peer-python"'
 
@@ -34,20 +33,6 @@ def threads() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def keep_memory() -> None:
-    """Let glibc keep what is freed from here on, on both sides alike.
-
-    XLA asks for one block of temporary memory a call, and above 32 MiB glibc takes it from
-    the system and gives it back each time, so that every step faults its pages anew.
-    Elsewhere than on glibc nothing is done.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.malloc_trim(0)
-        libc.mallopt(-4, 0)  # M_MMAP_MAX
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def describe() -> dict[str, Any]:
@@ -73,13 +58,11 @@ def export(case: dict[str, Any], folder: str) -> None:
 
 
 def _stepper(side: str, folder: str) -> Callable[[], float]:
+    """Steps of one side; ours as the command line takes them."""
     if side == "ours":
-        import jax
-
         from benchmarks import training
 
-        # Only the main thread's heap grows as far as `keep_memory` needs.
-        jax.config.update("jax_cpu_enable_async_dispatch", False)
+        prepare_for_training()
         about = json.loads((Path(folder) / "training.json").read_text())
         return training.stepper(Case.from_dict(about["case"]))
     from benchmarks import torch_peer
@@ -90,13 +73,14 @@ def _stepper(side: str, folder: str) -> Callable[[], float]:
 def footprint(side: str, folder: str, repeats: int = 5) -> dict[str, Any]:
     """Peak bytes of the process, libraries and compilation included, and seconds a step.
 
-    ``rise``: of the peak over what was resident before the first step.
+    ``rise``: of the peak over what was resident before the first step.  The peer's memory is
+    measured as it comes, its time with freed memory kept, as on our side.
     """
     from benchmarks import measure
 
     step = _stepper(side, folder)
     rise, seconds = measure.footprint(lambda: (step(), step()), 0)
-    keep_memory()
+    keep_freed_memory()
     seconds = statistics.median(measure.timed(step)() for _ in range(repeats))
     return {"bytes": measure.peak_bytes(), "rise": rise, "seconds": seconds}
 
@@ -107,7 +91,7 @@ def serve(side: str, folder: str) -> None:
 
     step = _stepper(side, folder)
     losses = [step(), step()]
-    keep_memory()
+    keep_freed_memory()
     run = measure.timed(lambda: [step() for _ in range(STEPS)], 1 / STEPS)
     for line in worker.sys.stdin:
         if line.strip() == "stop":
@@ -127,7 +111,6 @@ def race(side: str, folder: str, runs: int, limit: float, python: str) -> dict[s
     about = json.loads((Path(folder) / "training.json").read_text())
     step = _stepper("ours", folder)
     losses = [step(), step()]
-    keep_memory()
     ours = measure.timed(lambda: [step() for _ in range(STEPS)], 1 / STEPS)
     with _served(folder, side, python) as ask:
         pairs = zip(losses, ask("losses"), strict=True)

@@ -100,6 +100,7 @@ def reconstruct(arguments: Sequence[str]) -> int:
 
     Returns the exit status, ``128 + signal`` if a signal ended the run.
     """
+    from ntkdip.allocation import prepare_for_training
     from ntkdip.studies.reconstruction import run_reconstruction
     from ntkdip.studies.reconstruction_configuration import Command
     from ntkdip.training import InterruptedRunError
@@ -107,6 +108,7 @@ def reconstruct(arguments: Sequence[str]) -> int:
     given = tyro.cli(
         Command, args=arguments, default=Command(_named(arguments)), prog=f"ntkdip {RECONSTRUCT}"
     )
+    prepare_for_training()
     try:
         found = run_reconstruction(given.configuration, given.out, resume=given.resume)
     except InterruptedRunError as ended:
@@ -257,8 +259,10 @@ def study(
         preset: how many widths, seeds and masks.
         out: output folder.
     """
+    from ntkdip.allocation import prepare_for_training
     from ntkdip.studies.collection import run_study
 
+    prepare_for_training()
     console = Console()
     for table in run_study(name, preset, out):
         console.print(table)
