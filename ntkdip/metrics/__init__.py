@@ -4,7 +4,7 @@ One image at a time, on the host in float64: `psnr`, `rmse`, `relative_distance`
 `hfen`, `band_errors`.  Many images inside a compiled step: `against`.
 """
 
-from ntkdip.metrics.device import against
+from ntkdip.metrics.device import Against, against
 from ntkdip.metrics.host import (
     SSIM_WINDOW,
     band_errors,
@@ -18,6 +18,7 @@ from ntkdip.metrics.host import (
 
 __all__ = [
     "SSIM_WINDOW",
+    "Against",
     "against",
     "band_errors",
     "hfen",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 import jax
@@ -16,9 +16,7 @@ from ntkdip.metrics import host
 Metrics = dict[str, Float[Array, ""]]
 
 
-def against(
-    truth: Inexact[Any, "..."], *, bands: int = 3
-) -> Callable[[Inexact[Array, "..."]], Metrics]:
+def against(truth: Inexact[Any, "..."], *, bands: int = 3) -> Against:
     """A function that scores images against one truth, on the device.
 
     What depends on the truth alone is computed here, once, in float64 on the host.  The
@@ -67,28 +65,67 @@ def against(
     """
     truth = np.asarray(truth)
     magnitude = _checked_magnitude(truth, bands)
-    parts = [_pixelwise(magnitude)]
-    if magnitude.ndim == 2 and min(magnitude.shape) >= host.SSIM_WINDOW:
-        parts.append(_ssim(magnitude))
-    if np.ptp(magnitude) > 0:
-        parts.append(_hfen(magnitude))
-    reference = jnp.asarray(truth, jnp.complex64)
-    true_magnitude = jnp.asarray(magnitude, jnp.float32)
-    by_band = _band_errors(truth, bands)
+    ssim = magnitude.ndim == 2 and min(magnitude.shape) >= host.SSIM_WINDOW
+    return Against(
+        reference=jnp.asarray(truth, jnp.complex64),
+        magnitude=_single(magnitude),
+        peak_db=_single(20 * np.log10(magnitude.max())),
+        energy=_single(np.sum(magnitude**2)),
+        ssim=_ssim_of_truth(magnitude) if ssim else None,
+        hfen=(
+            _single(np.linalg.norm(host.laplacian_of_gaussian(magnitude)))
+            if np.ptp(magnitude) > 0
+            else None
+        ),
+        bands=_bands_of_truth(truth, bands),
+    )
 
-    def score(image: Inexact[Array, "..."]) -> Metrics:
-        if image.shape != truth.shape:
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class Against:
+    """What `against` returns: a function, and a pytree of what it knows of the truth.
+
+    As an argument of a compiled function it is data, so truths of one shape share a compilation.
+    """
+
+    reference: Array
+    magnitude: Array
+    peak_db: Array
+    energy: Array
+    ssim: dict[str, Array] | None
+    hfen: Array | None
+    bands: dict[str, tuple[Array, Array]]
+
+    def __call__(self, image: Inexact[Array, "..."]) -> Metrics:
+        """Score an image; see `against`."""
+        if image.shape != self.reference.shape:
             raise ValueError(
-                f"images of equal shapes compare; got {image.shape}, the truth is {truth.shape}"
+                f"images of equal shapes compare; got {image.shape}, the truth is "
+                f"{self.reference.shape}"
             )
-        image = image.astype(jnp.complex64)
-        difference = jnp.abs(image) - true_magnitude
-        metrics = by_band(image - reference)
-        for part in parts:
-            metrics = part(difference) | metrics
-        return metrics
+        return _score(self, image)
 
-    return jax.jit(score)
+
+@jax.jit
+def _score(truth: Against, image: Array) -> Metrics:
+    image = image.astype(jnp.complex64)
+    metrics = _band_errors(image - truth.reference, truth.bands)
+    difference = jnp.abs(image) - truth.magnitude
+    if truth.hfen is not None:
+        metrics = _hfen(difference, truth.hfen) | metrics
+    if truth.ssim is not None:
+        metrics = _ssim(difference, truth.magnitude, truth.ssim) | metrics
+    error = jnp.sum(difference**2)
+    of_pixels = {
+        "psnr": truth.peak_db - 10 * jnp.log10(error / np.float32(image.size)),
+        "nmse": error / truth.energy,
+    }
+    return of_pixels | metrics
+
+
+def _single(values: Any) -> Array:
+    return jnp.asarray(values, jnp.float32)
 
 
 def _checked_magnitude(truth: np.ndarray, bands: int) -> np.ndarray:
@@ -105,72 +142,56 @@ def _checked_magnitude(truth: np.ndarray, bands: int) -> np.ndarray:
     return magnitude
 
 
-def _pixelwise(magnitude: np.ndarray) -> Callable[[Array], Metrics]:
-    peak_db, energy = 20 * np.log10(magnitude.max()), np.sum(magnitude**2)
-
-    def part(difference: Array) -> Metrics:
-        error = jnp.sum(difference**2)
-        return {
-            "psnr": np.float32(peak_db) - 10 * jnp.log10(error / np.float32(magnitude.size)),
-            "nmse": error / np.float32(energy),
-        }
-
-    return part
-
-
-def _ssim(magnitude: np.ndarray) -> Callable[[Array], Metrics]:
+def _ssim_of_truth(magnitude: np.ndarray) -> dict[str, Array]:
+    """Local mean and variance, and the two constants."""
     from scipy import signal
 
     window = _gaussian(host.SSIM_WINDOW // 2)
-    c1, c2 = (np.float32((k * magnitude.max()) ** 2) for k in (0.01, 0.03))
     both = np.outer(window, window)
-    mean64, square64 = (signal.correlate2d(x, both, "valid") for x in (magnitude, magnitude**2))
-    mean, variance = (jnp.asarray(x, jnp.float32) for x in (mean64, square64 - mean64**2))
-    true = jnp.asarray(magnitude, jnp.float32)
-
-    def part(difference: Array) -> Metrics:
-        # Moments of the difference, not of the image: they keep their digits as it gets small.
-        moments = jnp.stack([difference, difference**2, difference * true])
-        shift, square, product = _inside(_inside(moments, window, 1), window, 2)
-        covariance = product - shift * mean
-        image_mean = mean + shift
-        image_variance = variance + 2 * covariance + square - shift**2
-        local = (2 * mean * image_mean + c1) * (2 * (variance + covariance) + c2)
-        local /= (mean**2 + image_mean**2 + c1) * (variance + image_variance + c2)
-        return {"ssim": jnp.sum(local) / np.float32(local.size)}
-
-    return part
+    mean, square = (signal.correlate2d(x, both, "valid") for x in (magnitude, magnitude**2))
+    c1, c2 = ((k * magnitude.max()) ** 2 for k in (0.01, 0.03))
+    known = {"mean": mean, "variance": square - mean**2, "c1": c1, "c2": c2}
+    return {name: _single(values) for name, values in known.items()}
 
 
-def _hfen(magnitude: np.ndarray) -> Callable[[Array], Metrics]:
-    norm = np.float32(np.linalg.norm(host.laplacian_of_gaussian(magnitude)))
+def _ssim(difference: Array, true: Array, known: dict[str, Array]) -> Metrics:
+    window = _gaussian(host.SSIM_WINDOW // 2)
+    mean, variance = known["mean"], known["variance"]
+    # Moments of the difference, not of the image: they keep their digits as it gets small.
+    moments = jnp.stack([difference, difference**2, difference * true])
+    shift, square, product = _inside(_inside(moments, window, 1), window, 2)
+    covariance = product - shift * mean
+    image_mean = mean + shift
+    image_variance = variance + 2 * covariance + square - shift**2
+    local = (2 * mean * image_mean + known["c1"]) * (2 * (variance + covariance) + known["c2"])
+    local /= (mean**2 + image_mean**2 + known["c1"]) * (variance + image_variance + known["c2"])
+    return {"ssim": jnp.sum(local) / np.float32(local.size)}
 
-    def part(difference: Array) -> Metrics:
-        padded = jnp.pad(difference, host.HFEN_RADIUS, mode="symmetric")
-        return {"hfen": jnp.sqrt(jnp.sum(_laplacian_of_gaussian(padded) ** 2)) / norm}
 
-    return part
+def _hfen(difference: Array, norm: Array) -> Metrics:
+    padded = jnp.pad(difference, host.HFEN_RADIUS, mode="symmetric")
+    return {"hfen": jnp.sqrt(jnp.sum(_laplacian_of_gaussian(padded) ** 2)) / norm}
 
 
-def _band_errors(truth: np.ndarray, bands: int) -> Callable[[Array], Metrics]:
+def _bands_of_truth(truth: np.ndarray, bands: int) -> dict[str, tuple[Array, Array]]:
+    """Members and norm of every band in which the truth is not 0."""
     band = host.radial_band(truth.shape, bands)
     energies = np.bincount(band.ravel(), (np.abs(np.fft.fftn(truth)) ** 2).ravel(), bands)
     names = ("low", "middle", "high") if bands == 3 else range(1, bands + 1)
-    members = {
-        f"band_error_{name}": (jnp.asarray(band == b), np.float32(np.sqrt(energies[b])))
+    return {
+        f"band_error_{name}": (jnp.asarray(band == b), _single(np.sqrt(energies[b])))
         for b, name in enumerate(names)
         if energies[b] > 0
     }
 
-    def part(difference: Array) -> Metrics:
-        transform = jnp.fft.fftn(difference)
-        power = transform.real**2 + transform.imag**2
-        return {
-            name: jnp.sqrt(jnp.sum(jnp.where(inside, power, np.float32(0)))) / norm
-            for name, (inside, norm) in members.items()
-        }
 
-    return part
+def _band_errors(difference: Array, bands: dict[str, tuple[Array, Array]]) -> Metrics:
+    transform = jnp.fft.fftn(difference)
+    power = transform.real**2 + transform.imag**2
+    return {
+        name: jnp.sqrt(jnp.sum(jnp.where(inside, power, np.float32(0)))) / norm
+        for name, (inside, norm) in bands.items()
+    }
 
 
 def _laplacian_of_gaussian(padded: Array) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -14,47 +13,14 @@ import optax
 from jaxtyping import Array, Inexact, Int, PyTree
 
 from ntkdip.progress import track
-from ntkdip.training.objectives import Evaluation, Objective
+from ntkdip.training.objectives import Objective
+from ntkdip.training.steps import Record, State, Stepper
 
 STEPS_PER_DISPATCH = 50
 """Steps in one call of the device where they are scanned."""
 
 GROWTH = 1e3
 """A loss above so many times its start counts as divergence."""
-
-RAMP = 9
-"""The average looks back over about ``1 / RAMP`` of the run until its decay looks back less."""
-
-Measure = Callable[[Inexact[Array, "..."]], dict[str, Array]]
-"""Numbers to record of an image, on the device: ``ntkdip.metrics.on_device``."""
-
-
-class State(NamedTuple):
-    """All that a step changes or needs, a pytree; with a leading axis of seeds if batched.
-
-    ``trained`` and ``carried``: the objective's; ``optimiser``: its state; ``average``: moving
-    average of the image, ``()`` without one; ``key``: of the run, from which every step's is
-    derived, so that a run that goes on from here draws the same numbers.
-    """
-
-    trained: PyTree
-    carried: PyTree
-    optimiser: PyTree
-    average: PyTree
-    key: Array
-
-
-class Record(NamedTuple):
-    """What was recorded at a step, on the host; with a leading axis of seeds if batched."""
-
-    loss: np.ndarray
-    image: np.ndarray
-    average: np.ndarray | None
-    scalars: dict[str, np.ndarray]
-
-    def seed(self, i: int) -> Record:
-        """One seed's share of a batch."""
-        return jax.tree.map(lambda values: values[i], self)
 
 
 class Snapshot(NamedTuple):
@@ -90,124 +56,6 @@ class DivergenceError(FloatingPointError):
     def __init__(self, message: str, run: Any = None):
         super().__init__(message)
         self.run = run
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Stepper:
-    """Takes steps and records, compiled.
-
-    Parameters
-    ----------
-    objective, optimiser
-        What is minimised, and by what.
-    chunk
-        Steps a dispatch, above 1 through a `jax.lax` loop.
-    decay
-        Of the moving average of the image, in [0, 1); None keeps no average.
-    batched
-        Whether states have a leading axis of seeds.
-    measure
-        Numbers to record of the image, and of the average as ``average_...``.
-    """
-
-    objective: Objective
-    optimiser: optax.GradientTransformation
-    chunk: int = 1
-    decay: float | None = None
-    batched: bool = False
-    measure: Measure | None = None
-
-    @cached_property
-    def _compiled_record(self) -> Callable[..., tuple[Any, ...]]:
-        record = self._record
-        return jax.jit(jax.vmap(record, in_axes=(0, None, None)) if self.batched else record)
-
-    @cached_property
-    def _compiled_finish(self) -> Callable[..., State]:
-        # The gradient is compiled once an objective, and the runs that minimise it share it.
-        return jax.jit(self._over_seeds(self._finish))
-
-    @cached_property
-    def _compiled_many(self) -> Callable[..., State]:
-        return jax.jit(self._many)
-
-    def _over_seeds(self, finish: Callable[..., State]) -> Callable[..., State]:
-        return jax.vmap(finish, in_axes=(0, 0, 0, None, None)) if self.batched else finish
-
-    def begin(self, trained: PyTree, carried: PyTree, key: Array) -> State:
-        """The state before the first step, of one seed."""
-        average: Any = ()
-        if self.decay is not None:
-            seen = jax.eval_shape(
-                self.objective.evaluate, trained, carried, self.objective.data, key
-            )
-            average = jnp.zeros(seen.image.shape, seen.image.dtype)
-        return State(trained, carried, self.optimiser.init(trained), average, key)
-
-    def advance(self, state: State, step: int, size: int) -> State:
-        """The state ``size`` steps (at most ``chunk``) after ``step``."""
-        if self.chunk > 1:
-            return self._compiled_many(state, self.objective.data, step, size)
-        data, number = self.objective.data, jnp.int32(step)
-        gradient, seen = self._gradient(state, data, _step_key(state.key, number, self.batched))
-        return self._compiled_finish(state, gradient, seen.image, data, number)
-
-    def record(self, state: State, step: int) -> Record:
-        """Loss, image, average and numbers after ``step`` steps."""
-        found = self._compiled_record(state, self.objective.data, jnp.int32(step))
-        return Record(*jax.device_get(found))
-
-    def recorded(self, state: State) -> tuple[jax.ShapeDtypeStruct, list[str]]:
-        """Shape and dtype of the image, and names of the numbers, of one seed's record."""
-        _, image, _, scalars = jax.eval_shape(
-            self._record, state, self.objective.data, jnp.int32(0)
-        )
-        return image, sorted(scalars, key=lambda name: name.startswith("average_"))
-
-    def _gradient(self, state: State, data: Any, key: Array) -> tuple[Any, Evaluation]:
-        gradient = self.objective.batched_gradient if self.batched else (
-            self.objective.compiled_gradient
-        )  # fmt: skip
-        return gradient(state.trained, state.carried, data, key)
-
-    def _finish(self, state: State, gradient: Any, image: Any, data: Any, step: Array) -> State:
-        """The optimiser's step, the objective's update, the average."""
-        # optax's Adam does not trace where callers have made promotion strict.
-        with jax.numpy_dtype_promotion("standard"):
-            updates, memory = self.optimiser.update(gradient, state.optimiser, state.trained)
-        trained = optax.apply_updates(state.trained, updates)
-        carried = self.objective.update(state.carried, data, image, step + 1)
-        average = state.average
-        if self.decay is not None:
-            # The first image starts the average, and early ones, still far off, soon leave it.
-            early = jnp.float32(RAMP) / (RAMP + step).astype(jnp.float32)
-            share = jnp.maximum(early, jnp.float32(1 - self.decay))
-            average = average + share.astype(image.dtype) * (image - average)
-        return State(trained, carried, memory, average, state.key)
-
-    def _many(self, state: State, data: Any, step: Any, size: Any) -> State:
-        # The length is traced, so that chunks of every size share one compilation.
-        def one(i: Array, state: State) -> State:
-            key = _step_key(state.key, i, self.batched)
-            gradient = self.objective.gradient
-            if self.batched:
-                gradient = jax.vmap(gradient, in_axes=(0, 0, None, 0))
-            found, seen = gradient(state.trained, state.carried, data, key)
-            return self._over_seeds(self._finish)(state, found, seen.image, data, i)
-
-        return jax.lax.fori_loop(jnp.int32(step), jnp.int32(step + size), one, state)
-
-    def _record(self, state: State, data: Any, step: Array) -> tuple[Any, ...]:
-        key = jax.random.fold_in(state.key, step)
-        seen = self.objective.evaluate(state.trained, state.carried, data, key)
-        scalars = dict(seen.scalars)
-        average = None if self.decay is None else jnp.where(step == 0, seen.image, state.average)
-        if self.measure is not None:
-            # Both at once: measures take longer to compile than to run.
-            both = [seen.image] if average is None else [seen.image, average]
-            for name, values in jax.vmap(self.measure)(jnp.stack(both)).items():
-                scalars |= dict(zip((name, f"average_{name}"), values, strict=False))
-        return seen.loss, seen.image, average, scalars
 
 
 def iterate(
@@ -357,12 +205,6 @@ def scan_by_default() -> bool:
 def steps_per_dispatch(scan: bool | None) -> int:
     """Steps in one call of the device; None decides by backend."""
     return STEPS_PER_DISPATCH if (scan_by_default() if scan is None else scan) else 1
-
-
-def _step_key(key: Array, step: Array, batched: bool) -> Array:
-    if batched:
-        return jax.vmap(jax.random.fold_in, in_axes=(0, None))(key, step)
-    return jax.random.fold_in(key, step)
 
 
 def _cause(state: State | None) -> str:

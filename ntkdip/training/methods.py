@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 from typing import Any, ClassVar, Literal
 
 import jax
@@ -18,7 +19,8 @@ from jaxtyping import Array, Float, Inexact
 from ntkdip import networks
 from ntkdip.networks import ImageNetwork
 from ntkdip.operators import LinearOperator
-from ntkdip.training.objectives import Evaluation, Objective, squares
+from ntkdip.training.objectives import Evaluate, Evaluation, Objective, Update, squares
+from ntkdip.training.steps import PROGRAMS
 
 SMOOTHING = 1e-4
 """Differences far below this do not count as edges in total variation; the image's maximum is 1."""
@@ -63,9 +65,26 @@ class Method(abc.ABC):
     def input(self, problem: Problem, key: Array) -> Float[Array, "*pixels channels"]:
         """The network's input at the start."""
 
+    @property
+    def random(self) -> bool:
+        """Whether a step draws numbers."""
+        return False
+
     @abc.abstractmethod
+    def functions(self, net: ImageNetwork, norm: float | None) -> tuple[Evaluate, Update | None]:
+        """`Objective.evaluate` and, where there is one, `Objective.update`.
+
+        ``trained`` and ``carried`` are as `start` makes them, data as `Problem.data`.
+        """
+
     def objective(self, problem: Problem) -> Objective:
-        """What is minimised; ``trained`` and ``carried`` are as `start` makes them."""
+        """What is minimised.
+
+        Problems with the same network and norm share the functions, and the steps compiled of them.
+        """
+        evaluate, update = _functions(self, problem.net, problem.norm)
+        objective = Objective(evaluate, problem.data, random=self.random)
+        return objective if update is None else dataclasses.replace(objective, update=update)
 
     def start(self, problem: Problem, key: Array) -> tuple[dict[str, Any], dict[str, Any]]:
         """``(trained, carried)`` of one seed: parameters and input, each where it belongs."""
@@ -87,14 +106,18 @@ class _FixedInput(Method):
     def __post_init__(self) -> None:
         _require(self, perturbation=self.perturbation >= 0)
 
-    def objective(self, problem: Problem) -> Objective:
+    @property
+    def random(self) -> bool:
+        return self.perturbation > 0
+
+    def functions(self, net: ImageNetwork, norm: float | None) -> tuple[Evaluate, Update | None]:
         def evaluate(trained: Any, carried: Any, data: Any, key: Array) -> Evaluation:
             z = _perturbed(carried["input"], self.perturbation, key)
-            image = problem.net.apply(trained["params"], z)
+            image = net.apply(trained["params"], z)
             r, scalars = _misfit(data, image)
             return Evaluation(0.5 * squares(r) + self.penalty(image), image, scalars)
 
-        return Objective(evaluate, problem.data, random=self.perturbation > 0)
+        return evaluate, None
 
     def penalty(self, image: Inexact[Array, "..."]) -> Float[Array, ""]:
         """What the loss holds beside the misfit."""
@@ -240,10 +263,14 @@ class SelfGuided(_ImageInput):
     def __post_init__(self) -> None:
         _require(self, alpha=self.alpha >= 0, level=self.level >= 0, draws=self.draws >= 1)
 
-    def objective(self, problem: Problem) -> Objective:
+    @property
+    def random(self) -> bool:
+        return self.level > 0
+
+    def functions(self, net: ImageNetwork, norm: float | None) -> tuple[Evaluate, Update | None]:
         def evaluate(trained: Any, carried: Any, data: Any, key: Array) -> Evaluation:
             z = trained["input"]
-            images = jax.vmap(problem.net.apply, in_axes=(None, 0))(
+            images = jax.vmap(net.apply, in_axes=(None, 0))(
                 trained["params"], z[None] + self._noise(z, key)
             )
             image = jnp.mean(images, axis=0)
@@ -254,7 +281,7 @@ class SelfGuided(_ImageInput):
             scalars |= {"input_distance": _relative(gap, image)}
             return Evaluation(fit + self.alpha * guide, image, scalars)
 
-        return Objective(evaluate, problem.data, random=self.level > 0)
+        return evaluate, None
 
     def _noise(self, z: Array, key: Array) -> Array:
         draw = jax.random.uniform if self.noise == "uniform" else jax.random.normal
@@ -287,13 +314,13 @@ class Sequential(_ImageInput):
     def __post_init__(self) -> None:
         _require(self, weight=self.weight >= 0, every=self.every >= 1)
 
-    def objective(self, problem: Problem) -> Objective:
-        assert problem.norm is not None
-        pull = 1 / problem.norm**2
+    def functions(self, net: ImageNetwork, norm: float | None) -> tuple[Evaluate, Update | None]:
+        assert norm is not None
+        pull = 1 / norm**2
 
         def evaluate(trained: Any, carried: Any, data: Any, key: Array) -> Evaluation:
             z = carried["input"]
-            image = problem.net.apply(trained["params"], z)
+            image = net.apply(trained["params"], z)
             r, scalars = _misfit(data, image)
             gap = squares(image - networks.to_image(z))
             scalars |= {"input_distance": _relative(gap, image)}
@@ -311,7 +338,7 @@ class Sequential(_ImageInput):
             due = steps % self.every == 0
             return {"input": jax.lax.cond(due, renewed, lambda: carried["input"])}
 
-        return Objective(evaluate, problem.data, update)
+        return evaluate, update
 
 
 METHODS: dict[str, type[Method]] = {
@@ -323,6 +350,13 @@ METHODS: dict[str, type[Method]] = {
     "deep-decoder": DeepDecoder,
 }
 """By the name that the command line and configurations use."""
+
+
+@functools.lru_cache(maxsize=PROGRAMS)
+def _functions(
+    method: Method, net: ImageNetwork, norm: float | None
+) -> tuple[Evaluate, Update | None]:
+    return method.functions(net, norm)
 
 
 def _misfit(data: Any, image: Array) -> tuple[Array, dict[str, Array]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -51,7 +50,8 @@ class Objective:
         Pytree of what all steps and seeds share: operator and measurements.  It is an argument
         of the compiled step, not a constant of it.
     update
-        What becomes of ``carried`` after a step; by default it stays.
+        What becomes of ``carried`` after a step; by default it stays.  Objectives with the same
+        two functions share their compiled steps.
     random
         Whether ``evaluate`` uses its key.
     """
@@ -65,26 +65,6 @@ class Objective:
     def updates(self) -> bool:
         """Whether steps change what they carry."""
         return self.update is not _carry_on
-
-    @cached_property
-    def gradient(self) -> Callable[..., tuple[Any, Evaluation]]:
-        """``(trained, carried, data, key) -> (gradient of the loss, Evaluation)``."""
-
-        def with_image(*arguments: Any) -> tuple[Array, Evaluation]:
-            seen = self.evaluate(*arguments)
-            return seen.loss, seen
-
-        return jax.grad(with_image, has_aux=True)
-
-    @cached_property
-    def compiled_gradient(self) -> Callable[..., tuple[Any, Evaluation]]:
-        """`gradient`, compiled once for all runs that minimise this objective."""
-        return jax.jit(self.gradient)
-
-    @cached_property
-    def batched_gradient(self) -> Callable[..., tuple[Any, Evaluation]]:
-        """`compiled_gradient` over a leading axis of everything but ``data``."""
-        return jax.jit(jax.vmap(self.gradient, in_axes=(0, 0, None, 0)))
 
 
 def least_squares(

@@ -36,7 +36,8 @@ class Outcome:
         Steps (k,) and the network's input there (k, *pixels, channels), in units in which the
         zero-filled image has maximum 1.
     trained
-        What was trained, on the device, at the last step.
+        What was trained, on the device, after the last step; in a run that was interrupted
+        that may be past the last record, which the images are of.
     """
 
     final: Inexact[np.ndarray, "..."]

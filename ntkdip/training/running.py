@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,25 +12,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array
 
+from ntkdip.metrics import Against
+from ntkdip.networks import ImageNetwork
 from ntkdip.progress import track
 from ntkdip.training.checkpoints import Checkpoints, claim, packed, unpacked
 from ntkdip.training.interruption import InterruptedRunError, Interruption, watched
 from ntkdip.training.journal import Journal
 from ntkdip.training.loop import (
     DivergenceError,
-    Measure,
-    Record,
-    State,
-    Stepper,
     fault_of,
     iterate,
     steps_per_dispatch,
 )
 from ntkdip.training.methods import Method, Problem
+from ntkdip.training.optimisers import Optimiser
 from ntkdip.training.results import Outcome, Reconstruction
 from ntkdip.training.settings import Settings
+from ntkdip.training.steps import PROGRAMS, Record, State, Stepper
 from ntkdip.training.stopping import Pick, StoppingRule
 
 
@@ -41,7 +43,7 @@ class Plan:
     method: Method
     settings: Settings
     rules: tuple[StoppingRule, ...]
-    measure: Measure | None
+    measure: Against | None
     scale: float
     folder: Path | None
     resume: bool
@@ -76,9 +78,7 @@ def run_seeds(plan: Plan, keys: Array, template: Reconstruction) -> Reconstructi
         folder = plan.folder_of(index)
         if folder is not None:
             claim(folder, plan.identity, resume=plan.resume)
-    optimiser = settings.optimiser.build(
-        settings.steps, joint=plan.method.joint, trained=plan.problem.net.trained
-    )
+    optimiser = _optimiser(settings.optimiser, settings.steps, plan.method.joint, plan.problem.net)
     objective = plan.method.objective(plan.problem)
     stepper = Stepper(
         objective, optimiser, steps_per_dispatch(settings.scan), settings.average,
@@ -252,6 +252,14 @@ def start(
     """``(trained, carried, key of the steps)`` of the seed that has this key."""
     of_start, of_steps = jax.random.split(key)
     return (*method.start(problem, of_start), of_steps)
+
+
+@functools.lru_cache(maxsize=PROGRAMS)
+def _optimiser(
+    optimiser: Optimiser, steps: int, joint: bool, net: ImageNetwork
+) -> optax.GradientTransformation:
+    """The same object for the same settings, by which compiled steps are found again."""
+    return optimiser.build(steps, joint=joint, trained=net.trained)
 
 
 def _input(state: State) -> Array:

@@ -14,7 +14,7 @@ import pytest
 
 from ntkdip import training
 from ntkdip.training import checkpoints, interruption
-from ntkdip.training.loop import Stepper
+from ntkdip.training.steps import Stepper
 from tests.training.problems import KEY, mri
 
 SETTINGS = training.Settings(

@@ -9,9 +9,9 @@ import optax
 import pytest
 
 from ntkdip import networks, training
-from ntkdip.training.loop import Stepper
 from ntkdip.training.methods import Problem
 from ntkdip.training.objectives import on_device
+from ntkdip.training.steps import Stepper
 from tests.training.problems import KEY, inpainting, mri, network_for
 
 CASES = [

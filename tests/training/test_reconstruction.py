@@ -10,6 +10,7 @@ import pytest
 
 from ntkdip import metrics, networks, training
 from ntkdip.training import loop
+from ntkdip.training.steps import Record, Stepper
 from tests.training.problems import KEY, inpainting, mri
 
 SETTINGS = training.Settings(steps=12, record_every=5, seeds=2)
@@ -61,19 +62,39 @@ def test_the_same_key_gives_the_same_arrays_and_another_others(in_turn) -> None:
 
 def test_seeds_are_at_once_where_it_pays(monkeypatch) -> None:
     chosen = []
-    original = loop.Stepper.__init__
+    original = Stepper.__init__
 
     def note(self, *arguments, **options):
         original(self, *arguments, **options)
         chosen.append((self.batched, self.chunk > 1))
         raise InterruptedError
 
-    monkeypatch.setattr(loop.Stepper, "__init__", note)
+    monkeypatch.setattr(Stepper, "__init__", note)
     for backend in ("cpu", "gpu", "tpu"):
         monkeypatch.setattr(jax, "default_backend", lambda b=backend: b)
         with pytest.raises(InterruptedError):
             _reconstruct()
     assert chosen == [(False, False), (True, True), (True, True)]
+
+
+def test_other_data_and_another_truth_compile_no_step_again(in_turn) -> None:
+    compiled: list[str] = []
+
+    def note(event: str, seconds: float, **about: object) -> None:
+        if event == "/jax/core/compile/jaxpr_to_mlir_module_duration":
+            compiled.append(str(about.get("fun_name")))
+
+    net, A, y, truth = mri()
+    jax.monitoring.register_event_duration_secs_listener(note)
+    other = training.reconstruct(
+        net, A, 2 * y[::-1], METHOD, key=KEY, settings=SETTINGS, truth=truth[::-1]
+    )
+    assert not compiled
+    assert np.linalg.norm(other.final - in_turn.final) > 0.1 * np.linalg.norm(in_turn.final)
+    training.reconstruct(
+        net, A, y, dataclasses.replace(METHOD, alpha=0.1), key=KEY, settings=SETTINGS
+    )
+    assert compiled
 
 
 def test_numbers_on_the_device_are_those_of_the_host(in_turn) -> None:
@@ -143,7 +164,7 @@ def test_divergence_is_announced_with_its_cause() -> None:
 
 
 def test_a_loss_that_grows_a_thousandfold_is_divergence() -> None:
-    record = loop.Record(np.array([1.0, 2001.0]), np.zeros(2), None, {})
+    record = Record(np.array([1.0, 2001.0]), np.zeros(2), None, {})
     assert loop.fault_of(record, np.array([1.0, 2.001]), 7) is None
     fault = loop.fault_of(record, np.array([1.0, 2.0]), 7)
     assert fault is not None

@@ -10,6 +10,7 @@ import pytest
 
 from ntkdip import networks, operators, training
 from ntkdip.training import loop
+from ntkdip.training.steps import Stepper
 
 KEY = jax.random.key(0)
 
@@ -82,7 +83,7 @@ def _primitives(jaxpr, inside_loop: bool = False):
 def test_no_convolution_in_a_loop_on_cpu(problem, chunk: int) -> None:
     net, A, y, z, params = problem
     objective = training.least_squares(net, A, y, z)
-    stepper = loop.Stepper(objective, optax.sgd(1e-3), chunk)
+    stepper = Stepper(objective, optax.sgd(1e-3), chunk)
     state = stepper.begin(params, (), KEY)
     traced = jax.make_jaxpr(lambda s: stepper.advance(s, 0, chunk))(state)
     looped = [name for name, inside in _primitives(traced.jaxpr) if inside]
@@ -92,13 +93,13 @@ def test_no_convolution_in_a_loop_on_cpu(problem, chunk: int) -> None:
 def test_cpu_loops_and_accelerators_scan(problem, monkeypatch) -> None:
     net, A, y, z, params = problem
     chunks = []
-    original = loop.Stepper.advance
+    original = Stepper.advance
 
     def advance(self, *arguments):
         chunks.append(self.chunk)
         return original(self, *arguments)
 
-    monkeypatch.setattr(loop.Stepper, "advance", advance)
+    monkeypatch.setattr(Stepper, "advance", advance)
     objective = training.least_squares(net, A, y, z)
     for backend in ("cpu", "gpu", "tpu"):
         monkeypatch.setattr(jax, "default_backend", lambda b=backend: b)
