@@ -32,7 +32,7 @@ class MethodsConfiguration:
     """Pixels a side."""
     channels: tuple[int, ...] = (16, 32, 64, 64)
     """Of the U-Net's levels, the same for every method."""
-    steps: int = 3000
+    steps: int = 4000
     """Of every method."""
     seeds: int = 3
     """Networks of each method."""
@@ -136,6 +136,7 @@ def contenders() -> dict[str, tuple[training.Method, Optimiser]]:
     return {
         "self-guided": (training.SelfGuided(), slow),
         "vanilla": (training.Vanilla(), fast),
+        "vanilla, perturbed": (training.Vanilla(perturbation=1 / 30), fast),
         "vanilla + TV": (training.TotalVariation(), fast),
         "sequential": (training.Sequential(), slow),
         "reference-guided": (training.ReferenceGuided(), slow),
