@@ -32,7 +32,7 @@ class MethodsConfiguration:
     """Pixels a side."""
     channels: tuple[int, ...] = (16, 32, 64, 64)
     """Of the U-Net's levels, the same for every method."""
-    steps: int = 4000
+    steps: int = 3000
     """Of every method."""
     seeds: int = 3
     """Networks of each method."""
@@ -180,8 +180,12 @@ def methods_figures(study: MethodsStudy) -> Iterator[tuple[str, Figure]]:
             plotting.step_curves(ax, curves, ylabel="PSNR (dB)", title=title)
             for name, value in study.baselines.items():
                 ax.axhline(value, color="0.4", linestyle=":", linewidth=1)
-                ax.annotate(name, (study.configuration.steps, value), fontsize=7, ha="right",
-                            va="bottom", color="0.3")  # fmt: skip
+                ax.annotate(name, (1, value), xycoords=("axes fraction", "data"), fontsize=7,
+                            xytext=(3, 0), textcoords="offset points", va="center",
+                            color="0.3")  # fmt: skip
+            ax.legend(loc="lower right", ncols=2)
+        # Below the zero-filled image curves only show where they come from.
+        axes[0].set_ylim(bottom=study.baselines["zero-filled"] - 4)
         yield "methods", figure
         plt.close(figure)
         names = list(study.images)
