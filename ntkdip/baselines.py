@@ -260,12 +260,10 @@ def _for_sigpy(
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     """``A`` as sigpy's operator, the data, and an image of zeros.
 
-    sigpy keeps image, data and dual variables in one dtype: where one of them is complex all
-    are, and a real image then has an imaginary part of 0.
+    sigpy keeps image, data and dual variables in one dtype, and its proximal steps may make
+    them complex: all are, and a real image has an imaginary part of 0.
     """
-    dtype = data.dtype
-    if A.domain.is_complex and not np.iscomplexobj(data):
-        dtype = np.result_type(dtype, np.complex64)
+    dtype = np.result_type(data.dtype, np.complex64)
 
     class Forward(sp.linop.Linop):  # type: ignore[name-defined]
         def __init__(self, *, adjoint: bool) -> None:
