@@ -77,8 +77,9 @@ class Stepper:
     batched: bool = False
     measure: Against | None = None
 
-    @property
+    @cached_property
     def _program(self) -> _Program:
+        # Looked up once: a run keeps what it compiled, whatever others compile meanwhile.
         return _program(
             self.objective.evaluate, self.objective.update, self.optimiser, self.decay, self.batched
         )
