@@ -260,8 +260,9 @@ def _for_sigpy(
 ) -> tuple[Any, np.ndarray, np.ndarray]:
     """``A`` as sigpy's operator, the data, and an image of zeros.
 
-    sigpy keeps image, data and dual variables in one dtype, and its proximal steps may make
-    them complex: all are, and a real image has an imaginary part of 0.
+    sigpy keeps image, data and dual variables in one dtype, and its thresholding returns complex
+    numbers for real ones as soon as this process has thresholded complex ones (numba takes
+    the loop it has compiled).  So all are complex, and a real image has an imaginary part of 0.
     """
     dtype = np.result_type(data.dtype, np.complex64)
 

@@ -65,6 +65,17 @@ def test_total_variation_against_its_dual() -> None:
     np.testing.assert_allclose(got, _total_variation_by_its_dual(y, 0.15), atol=1e-6)
 
 
+def test_a_complex_image_before_a_real_one_changes_nothing() -> None:
+    pytest.importorskip("sigpy")
+    y = np.repeat([0.0, 1.0, 0.3], 8)
+    complex_, real = (operators.identity((24,), complex_image=kind) for kind in (True, False))
+    for solve in (baselines.total_variation, baselines.wavelet_compressed_sensing):
+        want = solve(complex_, y.astype(np.complex128), weight=0.1)
+        got = solve(real, y, weight=0.1)
+        assert not np.iscomplexobj(got)
+        np.testing.assert_allclose(got, want.real, atol=1e-6)
+
+
 def test_total_variation_of_a_real_image_from_complex_data() -> None:
     pytest.importorskip("sigpy")
     # The real embedding of the same problem, written as a matrix, has the same minimiser.
