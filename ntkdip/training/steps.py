@@ -100,7 +100,7 @@ class Stepper:
         if self.chunk > 1:
             return program.many(state, data, step, size)
         number = jnp.int32(step)
-        gradient, seen = program.gradient(state, data, number)
+        gradient, seen = program.gradient(state.trained, state.carried, state.key, data, number)
         return program.finish(state, gradient, seen.image, data, number)
 
     def record(self, state: State, step: int) -> Record:
@@ -114,6 +114,23 @@ class Stepper:
             self._program.record_one, state, self.objective.data, self.measure, jnp.int32(0)
         )
         return image, sorted(scalars, key=lambda name: name.startswith("average_"))
+
+
+@functools.lru_cache(maxsize=PROGRAMS)
+def _gradient(evaluate: Evaluate, batched: bool) -> Callable[..., tuple[Any, Evaluation]]:
+    """Compiled apart from the rest: runs that differ in their optimiser share it too."""
+
+    def with_image(*arguments: Any) -> tuple[Array, Evaluation]:
+        seen = evaluate(*arguments)
+        return seen.loss, seen
+
+    def one(
+        trained: Any, carried: Any, key: Array, data: Any, step: Array
+    ) -> tuple[Any, Evaluation]:
+        here = jax.random.fold_in(key, step)
+        return jax.grad(with_image, has_aux=True)(trained, carried, data, here)
+
+    return jax.jit(jax.vmap(one, in_axes=(0, 0, 0, None, None)) if batched else one)
 
 
 @functools.lru_cache(maxsize=PROGRAMS)
@@ -136,8 +153,8 @@ class _Program:
 
     @cached_property
     def gradient(self) -> Callable[..., tuple[Any, Evaluation]]:
-        """``(state, data, step) -> (gradient, Evaluation)``."""
-        return jax.jit(self._gradient)
+        """``(trained, carried, key, data, step) -> (gradient, Evaluation)``."""
+        return _gradient(self.evaluate, self.batched)
 
     @cached_property
     def finish(self) -> Callable[..., State]:
@@ -154,19 +171,6 @@ class _Program:
         """``(state, data, measure, step) -> (loss, image, average, numbers)``."""
         one = self.record_one
         return jax.jit(jax.vmap(one, in_axes=(0, None, None, None)) if self.batched else one)
-
-    def _gradient(self, state: State, data: Any, step: Array) -> tuple[Any, Evaluation]:
-        def with_image(*arguments: Any) -> tuple[Array, Evaluation]:
-            seen = self.evaluate(*arguments)
-            return seen.loss, seen
-
-        def one(trained: Any, carried: Any, key: Array) -> tuple[Any, Evaluation]:
-            return jax.grad(with_image, has_aux=True)(
-                trained, carried, data, jax.random.fold_in(key, step)
-            )
-
-        over_seeds = jax.vmap(one) if self.batched else one
-        return over_seeds(state.trained, state.carried, state.key)
 
     def _finish(self, state: State, gradient: Any, image: Any, data: Any, step: Array) -> State:
         """The optimiser's step, the objective's update, the average."""
@@ -190,7 +194,7 @@ class _Program:
     def _many(self, state: State, data: Any, step: Any, size: Any) -> State:
         # The length is traced, so that chunks of every size share one compilation.
         def one(i: Array, state: State) -> State:
-            found, seen = self._gradient(state, data, i)
+            found, seen = self.gradient(state.trained, state.carried, state.key, data, i)
             return self._finish(state, found, seen.image, data, i)
 
         return jax.lax.fori_loop(jnp.int32(step), jnp.int32(step + size), one, state)

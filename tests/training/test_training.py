@@ -129,3 +129,22 @@ def test_bad_input_is_refused(problem) -> None:
     real = operators.masked_fourier(np.ones((8, 8), bool), complex_image=False)
     with pytest.raises(ValueError, match=r"makes images in C\^8x8, the operator takes R"):
         training.least_squares(net, real, y, z)
+
+
+def test_another_optimiser_compiles_no_gradient_again(problem) -> None:
+    net, A, y, z, params = problem
+    traced = []
+    objective = training.least_squares(net, A, y, z)
+
+    def evaluate(*arguments):
+        traced.append(1)
+        return objective.evaluate(*arguments)
+
+    counted = training.Objective(evaluate, objective.data)
+    stepper = Stepper(counted, optax.sgd(1e-3))
+    state = stepper.begin(params, (), KEY)
+    stepper.advance(state, 0, 1)
+    before = len(traced)
+    other = Stepper(counted, optax.adam(1e-3))
+    other.advance(other.begin(params, (), KEY), 0, 1)
+    assert len(traced) == before
