@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Inexact
 from ntkdip import networks
 from ntkdip.networks import ImageNetwork
 from ntkdip.operators import LinearOperator
-from ntkdip.training.objectives import Evaluate, Evaluation, Objective, Update, squares
+from ntkdip.training.objectives import Evaluation, Objective, squares
 from ntkdip.training.steps import PROGRAMS
 
 SMOOTHING = 1e-4
@@ -65,14 +65,9 @@ class Method(abc.ABC):
     def input(self, problem: Problem, key: Array) -> Float[Array, "*pixels channels"]:
         """The network's input at the start."""
 
-    @property
-    def random(self) -> bool:
-        """Whether a step draws numbers."""
-        return False
-
     @abc.abstractmethod
-    def functions(self, net: ImageNetwork, norm: float | None) -> tuple[Evaluate, Update | None]:
-        """`Objective.evaluate` and, where there is one, `Objective.update`.
+    def minimised(self, net: ImageNetwork, norm: float | None) -> Objective:
+        """The objective, without its data.
 
         ``trained`` and ``carried`` are as `start` makes them, data as `Problem.data`.
         """
@@ -80,11 +75,10 @@ class Method(abc.ABC):
     def objective(self, problem: Problem) -> Objective:
         """What is minimised.
 
-        Problems with the same network and norm share the functions, and the steps compiled of them.
+        Problems with the same network and norm share all but data, and so the compiled steps.
         """
-        evaluate, update = _functions(self, problem.net, problem.norm)
-        objective = Objective(evaluate, problem.data, random=self.random)
-        return objective if update is None else dataclasses.replace(objective, update=update)
+        shared = _minimised(self, problem.net, problem.norm)
+        return dataclasses.replace(shared, data=problem.data)
 
     def start(self, problem: Problem, key: Array) -> tuple[dict[str, Any], dict[str, Any]]:
         """``(trained, carried)`` of one seed: parameters and input, each where it belongs."""
@@ -106,18 +100,14 @@ class _FixedInput(Method):
     def __post_init__(self) -> None:
         _require(self, perturbation=self.perturbation >= 0)
 
-    @property
-    def random(self) -> bool:
-        return self.perturbation > 0
-
-    def functions(self, net: ImageNetwork, norm: float | None) -> tuple[Evaluate, Update | None]:
+    def minimised(self, net: ImageNetwork, norm: float | None) -> Objective:
         def evaluate(trained: Any, carried: Any, data: Any, key: Array) -> Evaluation:
             z = _perturbed(carried["input"], self.perturbation, key)
             image = net.apply(trained["params"], z)
             r, scalars = _misfit(data, image)
             return Evaluation(0.5 * squares(r) + self.penalty(image), image, scalars)
 
-        return evaluate, None
+        return Objective(evaluate, random=self.perturbation > 0)
 
     def penalty(self, image: Inexact[Array, "..."]) -> Float[Array, ""]:
         """What the loss holds beside the misfit."""
@@ -263,11 +253,7 @@ class SelfGuided(_ImageInput):
     def __post_init__(self) -> None:
         _require(self, alpha=self.alpha >= 0, level=self.level >= 0, draws=self.draws >= 1)
 
-    @property
-    def random(self) -> bool:
-        return self.level > 0
-
-    def functions(self, net: ImageNetwork, norm: float | None) -> tuple[Evaluate, Update | None]:
+    def minimised(self, net: ImageNetwork, norm: float | None) -> Objective:
         def evaluate(trained: Any, carried: Any, data: Any, key: Array) -> Evaluation:
             z = trained["input"]
             images = jax.vmap(net.apply, in_axes=(None, 0))(
@@ -281,7 +267,7 @@ class SelfGuided(_ImageInput):
             scalars |= {"input_distance": _relative(gap, image)}
             return Evaluation(fit + self.alpha * guide, image, scalars)
 
-        return evaluate, None
+        return Objective(evaluate, random=self.level > 0)
 
     def _noise(self, z: Array, key: Array) -> Array:
         draw = jax.random.uniform if self.noise == "uniform" else jax.random.normal
@@ -314,7 +300,7 @@ class Sequential(_ImageInput):
     def __post_init__(self) -> None:
         _require(self, weight=self.weight >= 0, every=self.every >= 1)
 
-    def functions(self, net: ImageNetwork, norm: float | None) -> tuple[Evaluate, Update | None]:
+    def minimised(self, net: ImageNetwork, norm: float | None) -> Objective:
         assert norm is not None
         pull = 1 / norm**2
 
@@ -338,7 +324,7 @@ class Sequential(_ImageInput):
             due = steps % self.every == 0
             return {"input": jax.lax.cond(due, renewed, lambda: carried["input"])}
 
-        return evaluate, update
+        return Objective(evaluate, update=update)
 
 
 METHODS: dict[str, type[Method]] = {
@@ -353,10 +339,8 @@ METHODS: dict[str, type[Method]] = {
 
 
 @functools.lru_cache(maxsize=PROGRAMS)
-def _functions(
-    method: Method, net: ImageNetwork, norm: float | None
-) -> tuple[Evaluate, Update | None]:
-    return method.functions(net, norm)
+def _minimised(method: Method, net: ImageNetwork, norm: float | None) -> Objective:
+    return method.minimised(net, norm)
 
 
 def _misfit(data: Any, image: Array) -> tuple[Array, dict[str, Array]]:

@@ -21,12 +21,7 @@ from ntkdip.progress import track
 from ntkdip.training.checkpoints import Checkpoints, claim, packed, unpacked
 from ntkdip.training.interruption import InterruptedRunError, Interruption, watched
 from ntkdip.training.journal import Journal
-from ntkdip.training.loop import (
-    DivergenceError,
-    fault_of,
-    iterate,
-    steps_per_dispatch,
-)
+from ntkdip.training.loop import DivergenceError, fault_of, iterate, steps_per_dispatch
 from ntkdip.training.methods import Method, Problem
 from ntkdip.training.optimisers import Optimiser
 from ntkdip.training.results import Outcome, Reconstruction

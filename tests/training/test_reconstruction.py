@@ -77,7 +77,7 @@ def test_seeds_are_at_once_where_it_pays(monkeypatch) -> None:
     assert chosen == [(False, False), (True, True), (True, True)]
 
 
-def test_other_data_and_another_truth_compile_no_step_again(in_turn) -> None:
+def test_other_data_and_another_truth_compile_no_step_again(in_turn, request) -> None:
     compiled: list[str] = []
 
     def note(event: str, seconds: float, **about: object) -> None:
@@ -86,6 +86,7 @@ def test_other_data_and_another_truth_compile_no_step_again(in_turn) -> None:
 
     net, A, y, truth = mri()
     jax.monitoring.register_event_duration_secs_listener(note)
+    request.addfinalizer(lambda: jax.monitoring.unregister_event_duration_listener(note))
     other = training.reconstruct(
         net, A, 2 * y[::-1], METHOD, key=KEY, settings=SETTINGS, truth=truth[::-1]
     )
