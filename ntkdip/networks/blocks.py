@@ -10,6 +10,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
+from ntkdip.networks.drawing import initialiser
 from ntkdip.networks.layers import ChannelNorm, LeakyReLU, Padding, ReLU, require_one_of
 from ntkdip.networks.modules import ChannelNormalisation, Pointwise
 
@@ -46,8 +47,9 @@ class Style:
     def initialiser(self) -> jax.nn.initializers.Initializer:
         """Distribution of the weights."""
         if self.deviation is not None:
-            return nnx.initializers.normal(self.deviation)
-        return nnx.initializers.variance_scaling(self.gain, "fan_in", "truncated_normal")
+            return initialiser(nnx.initializers.normal, self.deviation)
+        kind = nnx.initializers.variance_scaling
+        return initialiser(kind, self.gain, "fan_in", "truncated_normal")
 
     def convolution(
         self,

@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Inexact
 
 from ntkdip.networks import layers as describe
+from ntkdip.networks.drawing import initialiser
 
 
 class Fixed(nnx.Variable[Array]):
@@ -40,7 +41,7 @@ class Convolution(nnx.Module):
             strides=(layer.stride,) * spatial_dims,
             padding="SAME" if layer.padding == "zero" else "VALID",
             use_bias=False,
-            kernel_init=nnx.initializers.normal(1.0 if ntk else std),
+            kernel_init=initialiser(nnx.initializers.normal, 1.0 if ntk else std),
             rngs=rngs,
         )
         if not layer.trained:
@@ -48,9 +49,9 @@ class Convolution(nnx.Module):
         deviation = math.sqrt(layer.bias_variance)
         self.bias_scale = deviation if ntk else 1.0
         kind = nnx.Param if layer.trained else Fixed
-        draw = nnx.initializers.normal(1.0 if ntk else deviation)
+        draw = initialiser(nnx.initializers.normal, 1.0 if ntk else deviation)
         biased = layer.bias_variance > 0
-        self.bias = kind(draw(rngs.params(), (layer.channels,))) if biased else None
+        self.bias = kind(draw(rngs.params(), (layer.channels,), jnp.float32)) if biased else None
 
     def __call__(self, x: Float[Array, "*pixels cin"]) -> Float[Array, "*strided cout"]:
         if self.layer.padding != "zero":

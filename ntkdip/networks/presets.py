@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from ntkdip.networks.architecture import Architecture, Parameterisation
 from ntkdip.networks.description import ImageNetwork
+from ntkdip.networks.drawing import quick
 from ntkdip.networks.layers import (
     ChannelNorm,
     Conv,
@@ -20,6 +21,8 @@ from ntkdip.networks.layers import (
     Upsampling,
     require_at_least,
 )
+
+_uniform = quick(jax.random.uniform, (1, 2))
 
 
 def deep_decoder(
@@ -299,7 +302,7 @@ def random_input(
             f"{net.name} makes an image of {made}, not {tuple(shape)}, of an input of {size}; "
             "draw its input yourself"
         )
-    return jax.random.uniform(key, size, minval=low, maxval=high)
+    return _uniform(key, size, jnp.float32, low, high)
 
 
 def input_shape(net: ImageNetwork, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from ntkdip.networks.blocks import ConvolutionBlock, Downsampling, Size, Style
 from ntkdip.networks.description import FlaxNetwork, constructible
+from ntkdip.networks.drawing import initialiser
 from ntkdip.networks.layers import (
     AveragePool,
     MaxPool,
@@ -97,7 +98,7 @@ class UNet(nnx.Module):
         self.in_channels = in_channels
         self.spatial_dims = spatial_dims
         self.factor = 2 ** (len(channels) - 1)
-        by_fan_in = nnx.initializers.lecun_normal()
+        by_fan_in = initialiser(nnx.initializers.lecun_normal)
         draw = by_fan_in if initial_deviation is None else style.initialiser()
 
         def blocks(*widths: int) -> nnx.List:
