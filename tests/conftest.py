@@ -1,8 +1,16 @@
-"""Types checked at run time, strict promotion, and one place for tolerances."""
+"""What all tests share: compiled programs, types checked at run time, strict promotion."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
+
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # Before JAX is imported; test workers and the processes that tests start inherit it.
+    _compiled = tempfile.TemporaryDirectory(prefix="ntkdip-compiled-", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import jax
 import matplotlib as mpl
