@@ -6,12 +6,6 @@ import os
 import tempfile
 from collections.abc import Iterator
 
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    # Before JAX is imported; test workers and the processes that tests start inherit it.
-    _compiled = tempfile.TemporaryDirectory(prefix="ntkdip-compiled-", ignore_cleanup_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
-
 import jax
 import matplotlib as mpl
 import numpy as np
@@ -19,6 +13,16 @@ import pytest
 from jaxtyping import install_import_hook
 
 from tests import runtime_types
+
+# One cache of compiled programs for each test worker and the processes that its tests start: JAX
+# writes entries in place, so that another worker could read half of one.
+_compiled = tempfile.TemporaryDirectory(prefix="ntkdip-compiled-", ignore_cleanup_errors=True)
+for _name, _value in (
+    ("jax_compilation_cache_dir", _compiled.name),
+    ("jax_persistent_cache_min_compile_time_secs", 0.1),
+):
+    jax.config.update(_name, _value)
+    os.environ[_name.upper()] = str(_value)
 
 mpl.use("agg")
 _hook = install_import_hook("ntkdip", f"{runtime_types.__name__}.typechecked")
@@ -29,6 +33,11 @@ def strict_promotion() -> Iterator[None]:
     """No silent promotion of dtypes or ranks anywhere in our code."""
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield
+
+
+def pytest_unconfigure() -> None:
+    """Leave no compiled programs behind."""
+    _compiled.cleanup()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

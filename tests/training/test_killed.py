@@ -40,8 +40,11 @@ np.savez(out, inputs=one.inputs, **images, **one.metrics)
 """
 
 
-def _started(folder: Path, out: Path) -> subprocess.Popen:
-    environment = os.environ | {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+def _started(folder: Path, out: Path, cache: Path) -> subprocess.Popen:
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
     command = [sys.executable, "-c", RUN, str(folder), str(out)]
     root = Path(__file__).parents[2]
     return subprocess.Popen(command, cwd=root, env=environment, stderr=subprocess.PIPE, text=True)
@@ -52,8 +55,8 @@ def _latest(folder: Path) -> int:
     return max((int(name) for name in names if name.isdigit()), default=0)
 
 
-def _finish(folder: Path, out: Path) -> None:
-    with _started(folder, out) as process:
+def _finish(folder: Path, out: Path, cache: Path) -> None:
+    with _started(folder, out, cache) as process:
         _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
 
@@ -66,13 +69,13 @@ def _wait(process: subprocess.Popen, seconds: float) -> None:
 @pytest.mark.slow
 def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
     chance = random.Random(0)
-    killed = tmp_path / "killed"
+    cache, killed = tmp_path / "cache", tmp_path / "killed"
     whole, broken = tmp_path / "whole.npz", tmp_path / "broken.npz"
-    _finish(tmp_path / "undisturbed", whole)
+    _finish(tmp_path / "undisturbed", whole, cache)
     for _ in range(KILLS):
         # At least a step is made each time, and the run is not over before the last kill.
         target = _latest(killed) + chance.randint(1, STEPS // (5 * KILLS))
-        with _started(killed, broken) as process:
+        with _started(killed, broken, cache) as process:
             while process.poll() is None and _latest(killed) < target:
                 _wait(process, 0.005)
             _wait(process, chance.uniform(0, 0.2))  # anywhere in a step or a write
@@ -81,7 +84,7 @@ def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
             assert process.wait(timeout=60) == -signal.SIGKILL
     assert not broken.exists()
     assert 0 < _latest(killed) < STEPS
-    _finish(killed, broken)
+    _finish(killed, broken, cache)
     with np.load(whole) as expected, np.load(broken) as found:
         assert sorted(found.files) == sorted(expected.files)
         for name in expected.files:
