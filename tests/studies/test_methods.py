@@ -30,6 +30,8 @@ def test_rows_and_figures(study: methods.MethodsStudy) -> None:
     curves = [run["psnr"] for run in study.curves["vanilla"]]
     np.testing.assert_allclose(best.psnr, [curve.max() for curve in curves], atol=1e-3)
     assert study.row("vanilla", "final").step == (3.0, 3.0)
+    # Three steps do not bring the residual down to the noise.
+    assert study.row("vanilla", "discrepancy").step == (3.0, 3.0)
     averaged = metrics.psnr(study.images["vanilla"], study.truth)
     assert study.row("vanilla", "averaged").psnr[0] == pytest.approx(averaged)
     assert study.baselines["CG-SENSE"] > study.baselines["zero-filled"]
