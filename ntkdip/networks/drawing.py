@@ -16,12 +16,12 @@ QUICK = {"xla_backend_optimization_level": 1}
 """Level 0 rounds some numbers differently, and its code is ten times slower."""
 
 
-def quick(draw: Callable[..., jax.Array], static: tuple[int, ...]) -> Callable[..., jax.Array]:
-    """``draw(key, ...)``, compiled by itself and fast; ``static`` arguments by position.
+def quick(draw: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """``draw(key, shape, dtype, ...)``, all by position, compiled by itself and fast.
 
     Within a traced function, which has options of its own, it is ``draw``.
     """
-    compiled = jax.jit(draw, static_argnums=static, compiler_options=QUICK)
+    compiled = jax.jit(draw, static_argnums=(1, 2), compiler_options=QUICK)
 
     @functools.wraps(draw)
     def drawn(key: jax.Array, *arguments: Any) -> jax.Array:
@@ -30,9 +30,13 @@ def quick(draw: Callable[..., jax.Array], static: tuple[int, ...]) -> Callable[.
     return drawn
 
 
+uniform = quick(jax.random.uniform)
+"""Of `jax.random`: ``(key, shape, dtype, minval, maxval)``."""
+
+
 @functools.lru_cache(maxsize=64)
 def initialiser(
     kind: Callable[..., jax.nn.initializers.Initializer], *settings: Any
 ) -> jax.nn.initializers.Initializer:
     """``kind(*settings)``, one of `flax.nnx.initializers`, whose draws compile fast."""
-    return quick(kind(*settings), (1, 2))
+    return quick(kind(*settings))

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from ntkdip.networks.architecture import Architecture, Parameterisation
 from ntkdip.networks.description import ImageNetwork
-from ntkdip.networks.drawing import quick
+from ntkdip.networks.drawing import uniform
 from ntkdip.networks.layers import (
     ChannelNorm,
     Conv,
@@ -21,8 +21,6 @@ from ntkdip.networks.layers import (
     Upsampling,
     require_at_least,
 )
-
-_uniform = quick(jax.random.uniform, (1, 2))
 
 
 def deep_decoder(
@@ -302,7 +300,7 @@ def random_input(
             f"{net.name} makes an image of {made}, not {tuple(shape)}, of an input of {size}; "
             "draw its input yourself"
         )
-    return _uniform(key, size, jnp.float32, low, high)
+    return uniform(key, size, jnp.float32, low, high)
 
 
 def input_shape(net: ImageNetwork, shape: tuple[int, ...]) -> tuple[int, ...]:

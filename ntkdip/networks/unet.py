@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,7 +14,6 @@ from jaxtyping import Array, Float
 
 from ntkdip.networks.blocks import ConvolutionBlock, Downsampling, Size, Style
 from ntkdip.networks.description import FlaxNetwork, constructible
-from ntkdip.networks.drawing import initialiser
 from ntkdip.networks.layers import (
     AveragePool,
     MaxPool,
@@ -98,8 +98,7 @@ class UNet(nnx.Module):
         self.in_channels = in_channels
         self.spatial_dims = spatial_dims
         self.factor = 2 ** (len(channels) - 1)
-        by_fan_in = initialiser(nnx.initializers.lecun_normal)
-        draw = by_fan_in if initial_deviation is None else style.initialiser()
+        draw = dataclasses.replace(style, gain=1.0).initialiser()
 
         def blocks(*widths: int) -> nnx.List:
             pairs = itertools.pairwise(widths)

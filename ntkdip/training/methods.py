@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Inexact
 
 from ntkdip import networks
 from ntkdip.networks import ImageNetwork
+from ntkdip.networks.drawing import uniform
 from ntkdip.operators import LinearOperator
 from ntkdip.training.objectives import Evaluation, Objective, squares
 from ntkdip.training.steps import PROGRAMS
@@ -217,7 +218,7 @@ class _ImageInput(Method):
                 raise ValueError("start_from='reference' needs a reference image; none was given")
             image = problem.reference.astype(image.dtype)
         z = networks.as_input(image)
-        return jax.random.uniform(key, z.shape) if self.start_from == "random" else z
+        return uniform(key, z.shape, jnp.float32) if self.start_from == "random" else z
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from ntkdip import networks
-from ntkdip.networks.drawing import initialiser, quick
+from ntkdip.networks.drawing import initialiser, uniform
 
 KEY = jax.random.key(3)
 SHAPE = (3, 3, 17, 64)
@@ -32,14 +32,13 @@ def test_weights_are_those_of_full_optimisation_to_the_last_bit(kind, settings) 
 
 
 def test_networks_draw_what_a_traced_network_draws() -> None:
-    net, z = networks.unet((4, 8), initial_deviation=None), jnp.ones((8, 8, 2))
+    net, z = networks.unet((4, 8)), jnp.ones((8, 8, 2))
     alone = net.init(z, key=KEY)
     traced = jax.jit(lambda key: net.init(z, key=key))(KEY)
     jax.tree.map(np.testing.assert_array_equal, alone, traced)
 
 
 def test_an_input_is_uniform_to_the_last_bit() -> None:
-    uniform = quick(jax.random.uniform, (1, 2))
     np.testing.assert_array_equal(
         uniform(KEY, SHAPE, jnp.float32, -1.0, 2.0),
         jax.random.uniform(KEY, SHAPE, minval=-1.0, maxval=2.0),

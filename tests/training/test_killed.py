@@ -41,6 +41,7 @@ np.savez(out, inputs=one.inputs, **images, **one.metrics)
 
 
 def _started(folder: Path, out: Path, cache: Path) -> subprocess.Popen:
+    # A cache of its own: what is killed may leave half an entry behind.
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
