@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 
 import jax
@@ -40,9 +41,29 @@ def pytest_unconfigure() -> None:
     _compiled.cleanup()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--one-case``: for another version of JAX, say, beside a whole run on this one."""
+    parser.addoption(
+        "--one-case", action="store_true", help="one case of each parametrised test, not all"
+    )
+
+
+@pytest.hookimpl(trylast=True)  # after -m has had its say
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The longest tests first, so that no worker is left alone with them at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    if config.getoption("one_case"):
+        kept = {id(item) for item in _one_case_each(items)}
+        config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
+        items[:] = [item for item in items if id(item) in kept]
+
+
+def _one_case_each(items: list[pytest.Item]) -> list[pytest.Item]:
+    """One case of each test, chosen by the test's name: not the same operator for all, say."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    return [found[zlib.crc32(name.encode()) % len(found)] for name, found in cases.items()]
 
 
 def tolerance(dtype: object) -> float:

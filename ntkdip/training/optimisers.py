@@ -12,7 +12,7 @@ import optax
 from jaxtyping import PyTree
 
 OptimiserName = Literal["adam", "adamw", "momentum", "gd"]
-Schedule = Literal["constant", "cosine", "warmup-cosine"]
+Schedule = Literal["constant", "cosine", "warmup-cosine", "exponential"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Optimiser:
     input_rate: float | None = None
     """Learning rate of the network's input, where it is trained; ten times the weights' if None."""
     schedule: Schedule = "constant"
-    """Of both rates; cosine falls to ``final_share`` at the last step."""
+    """Of both rates; cosine and exponential fall to ``final_share`` at the last step."""
     final_share: float = 0.0
-    """Last rate over first, of a cosine."""
+    """Last rate over first; above 0 for exponential."""
     warmup: int = 0
     """Steps of linear rise before the cosine of ``warmup-cosine``."""
     momentum: float = 0.9
@@ -51,6 +51,11 @@ class Optimiser:
                 raise ValueError(f"{name} is a finite number above 0; got {value}")
         if not 0 <= self.final_share <= 1:
             raise ValueError(f"final_share lies between 0 and 1; got {self.final_share}")
+        if self.schedule == "exponential" and not self.final_share:
+            raise ValueError(
+                "an exponential never falls to 0: set final_share to the last rate over the first, "
+                "such as 0.01"
+            )
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum is at least 0 and below 1; got {self.momentum}")
         if not 0 <= self.weight_decay < np.inf:
@@ -119,6 +124,8 @@ class Optimiser:
                 return rate
             case "cosine":
                 return optax.cosine_decay_schedule(rate, max(steps, 1), self.final_share)
+            case "exponential":
+                return optax.exponential_decay(rate, max(steps, 1), self.final_share)
             case "warmup-cosine":
                 return optax.warmup_cosine_decay_schedule(
                     0.0, rate, self.warmup, steps, self.final_share * rate

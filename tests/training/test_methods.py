@@ -210,6 +210,9 @@ def test_optimisers_are_those_of_optax() -> None:
         training.Optimiser("gd", 0.1, 0.1, schedule="cosine", final_share=0.1): (
             optax.sgd(optax.cosine_decay_schedule(0.1, 10, 0.1)),
         ) * 2,
+        training.Optimiser("gd", 0.1, 0.1, schedule="exponential", final_share=0.01): (
+            optax.sgd(lambda step: 0.1 * 0.01 ** (step / 10)),
+        ) * 2,
         training.Optimiser("gd", 0.1, 0.1, schedule="warmup-cosine", warmup=3): (
             optax.sgd(optax.warmup_cosine_decay_schedule(0.0, 0.1, 3, 10)),
         ) * 2,
@@ -256,6 +259,7 @@ def test_only_what_is_trained_decays() -> None:
         ({"weight_decay": 0.1}, "weight_decay belongs to adamw"),
         ({"warmup": 3}, "warmup is at least 1 for the schedule warmup-cosine"),
         ({"schedule": "warmup-cosine"}, "warmup is at least 1"),
+        ({"schedule": "exponential"}, "an exponential never falls to 0"),
     ],
 )
 def test_bad_optimisers_are_refused(settings, message: str) -> None:
