@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -21,6 +21,7 @@ from ntkdip.studies.configuration import DemoConfiguration, KernelConfiguration
 if TYPE_CHECKING:
     from ntkdip.studies.reconstruction_configuration import ReconstructionConfiguration
     from ntkdip.studies.reconstruction_results import Found
+    from ntkdip.studies.study import Study, Written
     from ntkdip.theory import Check
 
 RECONSTRUCT = "reconstruct"
@@ -243,30 +244,51 @@ def _check_table(checks: Sequence[Check]) -> Table:
 
 def study(
     name: Annotated[
-        Literal["width", "joint", "self-guidance", "stopping", "methods"], tyro.conf.Positional
+        Literal["fig3", "width", "joint", "self-guidance", "stopping", "methods", "all"],
+        tyro.conf.Positional,
     ],
     preset: Literal["smoke", "quick", "full"] = "quick",
     out: Path = Path("ntkdip-study"),
+    shard: str | None = None,
+    merge: tuple[Path, ...] = (),
 ) -> int:
-    """Run a study and write its rows (JSON) and figures (PNG, PDF).
+    """Run a study and write its report: page, figures (PNG, PDF), tables (CSV, Markdown).
 
     Args:
-        name: ``width``: training against its prediction, and NTK drift, against width, with
+        name: ``fig3``: self-guided deep image prior with and without its regulariser.
+            ``width``: training against its prediction, and NTK drift, against width, with
             momentum and Adam too. ``joint``: training the input too, against its movement.
             ``self-guidance``: the kernel's own reconstruction as its input, mask by mask.
             ``stopping``: rules that do not see the truth beside the best iteration.
             ``methods``: deep image priors side by side on the MRI test problem.
+            ``all``: every one of them, and one page over all.
         preset: how many widths, seeds and masks.
-        out: output folder.
+        out: output folder. What was finished in it is not computed again.
+        shard: i/n, to compute the i-th of n parts and no report, on one of n machines.
+        merge: output folders of all shards, to make the report from.
     """
     from ntkdip.allocation import prepare_for_training
-    from ntkdip.studies.collection import run_study
+    from ntkdip.studies import collection
+    from ntkdip.studies.cells import Shard
 
     prepare_for_training()
     console = Console()
-    for table in run_study(name, preset, out):
-        console.print(table)
-    console.print(f"[green]{escape(str(out))}[/]: rows and figures", soft_wrap=True)
+    if shard is not None:
+        mine, total = collection.run_shards(name, preset, out, Shard.parse(shard))
+        console.print(f"{mine} of {total} cells are in {escape(str(out))}", soft_wrap=True)
+        return 0
+
+    def tell(which: Study[Any], found: Written) -> None:
+        for table in found.report.tables:
+            console.print(table.terminal())
+        for line in (*map(str, found.report.verdicts), *found.report.findings):
+            console.print("-", escape(line), highlight=False, soft_wrap=True)
+        again = found.cells - found.computed
+        known = f", {again} of {found.cells} cells were there" if again else ""
+        page = escape(str(found.page))
+        console.print(f"[green]{which.name}: {page}[/]{known}", soft_wrap=True)
+
+    collection.run_studies(name, preset, out, merge=merge, tell=tell)
     return 0
 
 

@@ -122,18 +122,22 @@ def test_demo_small(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        ("fig3", ("alpha", "averaged", "lost from best")),
         ("width", ("gradient descent", "momentum", "Adam", "exponent")),
         ("joint", ("input rate", "movement")),
         ("self-guidance", ("median", "true image")),
-        ("stopping", ("oracle", "GSURE", "known")),
+        ("stopping", ("oracle", "GSURE", "known", "estimated")),
     ],
 )
 def test_study_smoke(tmp_path: Path, name: str, words: tuple[str, ...]) -> None:
     done = _ntkdip("study", name, "--preset", "smoke", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert json.loads((tmp_path / f"{name}.json").read_text())["rows"]
-    assert list(tmp_path.glob("*.png"))
+    stored = json.loads((tmp_path / name / "study.json").read_text())
+    assert {v["answer"] for v in stored["verdicts"]} <= {"agrees", "disagrees", "inconclusive"}
+    assert stored["verdicts"]
+    for kind in ("*.png", "*.pdf", "*.csv", "*.md", "report.html"):
+        assert list((tmp_path / name).glob(kind))
     printed = " ".join(done.stdout.split())
     for word in words:
         assert word in printed

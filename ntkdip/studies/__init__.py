@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from ntkdip.studies.demo import DemoResult, run_demo
     from ntkdip.studies.provenance import environment
     from ntkdip.studies.reconstruction import run_reconstruction
-    from ntkdip.studies.width import WidthLaw, reference_problem, width_law
+    from ntkdip.studies.scaling import WidthLaw, width_law
+    from ntkdip.studies.width import reference_problem
 
 _HOMES = {
     "Comparison": "comparison",
@@ -19,11 +20,11 @@ _HOMES = {
     "environment": "provenance",
     "DemoConfiguration": "configuration",
     "DemoResult": "demo",
-    "WidthLaw": "width",
+    "WidthLaw": "scaling",
     "reference_problem": "width",
     "run_demo": "demo",
     "run_reconstruction": "reconstruction",
-    "width_law": "width",
+    "width_law": "scaling",
 }
 
 __all__ = [

@@ -10,7 +10,8 @@ to the change at any width.  Their exponent therefore lies between 1/2 and 1.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import matplotlib.pyplot as plt
@@ -18,13 +19,15 @@ import numpy as np
 import optax
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ntkdip import kernels, networks, plotting, theory, training
 from ntkdip.networks.layers import Erf, Layer, ReLU
 from ntkdip.plotting.widths import movement_curves
 from ntkdip.progress import track
-from ntkdip.studies.configuration import JointConfiguration
+from ntkdip.studies.cells import Cell, Result, columns_of, rows_of
+from ntkdip.studies.study import Picture, Report, Study
+from ntkdip.studies.tables import Table
+from ntkdip.studies.verdicts import Verdict
 from ntkdip.studies.width import Problem, accurately, width_problem
 
 TOLERANCE = 0.1
@@ -38,6 +41,43 @@ ACTIVATIONS: dict[str, Layer] = {"ReLU": ReLU(), "Erf": Erf()}
 FIRST_PART = 0.1
 """The first part of a run: up to ``t = FIRST_PART / (eta lambda_max)``, where the residual has
 hardly changed, so that parameters and input both move in proportion to ``t``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class JointConfiguration:
+    """What the study of joint dynamics trains."""
+
+    width: int = 256
+    """Channels of the WCNN."""
+    seeds: int = 1
+    """Networks of each activation."""
+    activations: tuple[str, ...] = ("ReLU", "Erf")
+    """Of the WCNN: with kinks, or smooth."""
+    input_rates: tuple[float, ...] = (10.0, 100.0, 300.0)
+    """Learning rates of the input relative to that of the weights."""
+    steps: int = 256
+    """Iterations of gradient descent."""
+    step_share: float = 0.02
+    """``eta lambda_max(A W_theta A*)``: small, so that the first movements are small too."""
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1 or self.steps < 1 or not self.input_rates or min(self.input_rates) <= 0:
+            raise ValueError(f"give a seed, a step and a rate, all positive; got {self}")
+        if not 0 < self.step_share < 2:
+            raise ValueError(
+                f"step_share is eta lambda_max, stable between 0 and 2; got {self.step_share}"
+            )
+        if not self.activations or not set(self.activations) <= set(ACTIVATIONS):
+            raise ValueError(f"activations are out of {tuple(ACTIVATIONS)}; got {self.activations}")
+
+
+PRESETS = {
+    "smoke": JointConfiguration(width=32, input_rates=(10.0, 100.0), steps=32),
+    "quick": JointConfiguration(),
+    "full": JointConfiguration(
+        width=512, seeds=3, input_rates=(1.0, 10.0, 30.0, 100.0, 300.0, 1000.0), steps=512
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,27 +125,31 @@ class JointStudy:
         return [r for r in self.rows if r.activation == activation and r.input_rate > 0]
 
 
-def joint_study(configuration: JointConfiguration) -> JointStudy:
+@dataclasses.dataclass(frozen=True)
+class JointSettings:
+    """One network under every rate."""
+
+    configuration: JointConfiguration
+    """Its activations and seeds play no part."""
+    activation: str
+    seed: int
+
+
+def train_jointly(given: JointSettings) -> dict[str, np.ndarray]:
     """Joint gradient descent on the 1D reference problem against the joint kernel.
 
     A centred WCNN is trained in weights (rate ``eta``) and input (``eta r``) from the same
     start for every relative rate ``r``, and predicted from ``kernels.empirical(...,
     input_rate=r)`` at the start.
 
-    Parameters
-    ----------
-    configuration
-        Width, activations, seeds, rates and steps.
-
     Returns
     -------
-    `JointStudy`, the runs of one network in the order of the rates, 0 first.
+    Columns of `JointRow`, in the order of the rates, 0 first.
 
     Raises
     ------
     ValueError
-        If there is no seed or step, no positive rate, an unknown activation, or the step is
-        not stable for the largest rate.
+        If the step is not stable for the largest rate.
 
     Notes
     -----
@@ -113,28 +157,66 @@ def joint_study(configuration: JointConfiguration) -> JointStudy:
     section 1 ("Input kernel"); measuring the effect of the input apart from the finite width
     is ours.
     """
-    c = configuration
-    if c.seeds < 1 or c.steps < 1 or not c.input_rates or min(c.input_rates) <= 0:
-        raise ValueError(f"give a seed, a step and a rate, all positive; got {c}")
-    if not 0 < c.step_share < 2:
-        raise ValueError(f"step_share is eta lambda_max, stable between 0 and 2; got {c}")
-    if not c.activations or not set(c.activations) <= set(ACTIVATIONS):
-        raise ValueError(f"activations are out of {tuple(ACTIVATIONS)}; got {c.activations}")
-    problem = width_problem("1D")
-    rows = [
-        row
+    rows = _one_network(width_problem("1D"), given.configuration, given.activation, given.seed)
+    return columns_of(list(rows))
+
+
+def cells(c: JointConfiguration) -> dict[Any, Cell]:
+    """A cell for each activation and seed."""
+    return {
+        (activation, seed): Cell(f"{activation}, seed {seed}", train_jointly,
+                                 JointSettings(_shared(c), activation, seed))
         for activation in c.activations
         for seed in range(c.seeds)
-        for row in _one_network(problem, c, activation, seed)
-    ]
-    return JointStudy(c, tuple(rows))
+    }  # fmt: skip
 
 
-def joint_figures(study: JointStudy) -> Iterator[tuple[str, Figure]]:
-    """``joint``: three distances against movement, one row an activation (first seed).
+def _shared(c: JointConfiguration) -> JointConfiguration:
+    """What decides a cell: neither how many seeds there are nor which other activations."""
+    return dataclasses.replace(c, seeds=1, activations=tuple(ACTIVATIONS))
 
-    The figure is closed after it was used.
-    """
+
+def study_of(c: JointConfiguration, results: Mapping[Any, Result]) -> JointStudy:
+    """The rows of all cells."""
+    return JointStudy(c, rows_of(JointRow, *results.values()))
+
+
+def report(c: JointConfiguration, results: Mapping[Any, Result]) -> Report:
+    """A table, the distances against movement, and where first order ends."""
+    study = study_of(c, results)
+    entries = tuple(
+        (r.activation, f"{r.input_rate:g}", str(r.seed), 100 * r.input_share, r.movements[-1],
+         100 * r.distances[-1], r.slope, r.factor, r.ends_at, r.effect_ends_at)
+        for r in study.rows if r.input_rate > 0
+    )  # fmt: skip
+    columns = (
+        "activation", "input rate", "seed", "share of the first step (%)", "movement at the end",
+        "distance at the end (%)", "slope of the error", "error / movement",
+        "movement at 10 % distance", "movement at half of the effect",
+    )  # fmt: skip
+    title = f"Joint training of weights and input, width {c.width} (-: not reached)"
+    table = Table("joint", title, columns, entries)
+    return Report([table], joint_pictures(study), _verdicts(study))
+
+
+def _verdicts(study: JointStudy) -> list[Verdict]:
+    """That smooth networks err to first order in the movement, and kinks sooner."""
+    slopes = {
+        activation: tuple(r.slope for r in study.moving(activation) if r.slope is not None)
+        for activation in study.configuration.activations
+    }
+    return [
+        Verdict(
+            f"{activation}: relative to the movement of the input, the error of the joint "
+            "kernel's prediction starts with an exponent above 0.9",
+            found, bar=0.9, repetitions="runs (seeds and rates)",
+        )
+        for activation, found in slopes.items() if found
+    ]  # fmt: skip
+
+
+def joint_pictures(study: JointStudy) -> Iterator[Picture]:
+    """``joint``: three distances against movement, one row an activation (first seed)."""
     activations = study.configuration.activations
     with plotting.style():
         figure, axes = plt.subplots(
@@ -142,8 +224,12 @@ def joint_figures(study: JointStudy) -> Iterator[tuple[str, Figure]]:
         )
         for row, activation in zip(axes, activations, strict=True):
             _draw(list(row), activation, [r for r in study.moving(activation) if r.seed == 0])
-        yield "joint", figure
-        plt.close(figure)
+        yield Picture(
+            "joint", "Where first order ends",
+            "Against the movement of the input: distance of the trained image to the joint "
+            "kernel's prediction; the error of the predicted effect of moving the input; that "
+            "error as a share of the effect.", figure,
+        )  # fmt: skip
 
 
 def _draw(axes: list[Axes], activation: str, rows: list[JointRow]) -> None:
@@ -257,3 +343,13 @@ def _crossing(
         return float(movements[0])
     x, v = np.log(movements[i - 1 : i + 1]), np.log(values[i - 1 : i + 1])
     return float(np.exp(x[0] + (np.log(level) - v[0]) / (v[1] - v[0]) * (x[1] - x[0])))
+
+
+STUDY: Study[JointConfiguration] = Study(
+    "joint",
+    "Training the input too",
+    "How far may the input move before the joint kernel's prediction ends?",
+    PRESETS,
+    cells,
+    report,
+)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.figure import Figure
-from rich.table import Table
 
-from ntkdip import baselines, data, metrics, networks, operators, plotting, training
+from ntkdip import baselines, metrics, networks, plotting, training
 from ntkdip.progress import track
+from ntkdip.studies.cells import Cell, Result, columns_of, rows_of
+from ntkdip.studies.imaging import Built, Mri, another_contrast
+from ntkdip.studies.study import Picture, Report, Study
+from ntkdip.studies.tables import Spread, Table
+from ntkdip.studies.verdicts import Verdict, paired
 from ntkdip.training import Optimiser, Settings
 from ntkdip.training.results import AVERAGED, BEST, FINAL
 
@@ -23,8 +26,7 @@ WEIGHTS = (0.0003, 0.001, 0.003, 0.01)
 RIDGES = (0.001, 0.003, 0.01, 0.03)
 """Of CG-SENSE, likewise."""
 
-DISCREPANCY = 1.05
-"""Residual over the noise at which a run is stopped; from 1 to 1.05 little changes (two masks)."""
+UNTRAINED = "without training"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,67 +72,98 @@ class MethodRow:
     method: str
     image: str
     psnr: tuple[float, ...]
+    """NaN where a rule has not triggered."""
     ssim: tuple[float, ...]
     step: tuple[float, ...]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class MethodsStudy:
-    """Rows of methods, PSNR of what needs no training, curves and images of the first seeds."""
+def mri_problem(configuration: MethodsConfiguration) -> Built:
+    """The complex slice, coils on a ring, the paper's 4x lines, complex noise."""
+    c = configuration
+    return Mri(c.size, 4.0, c.mask_seed, c.coils, c.distance, c.sigma).build()
+
+
+@dataclasses.dataclass(frozen=True)
+class MethodSettings:
+    """One method on the problem of a configuration, all seeds; none without a method."""
 
     configuration: MethodsConfiguration
-    rows: tuple[MethodRow, ...]
-    baselines: dict[str, float]
-    curves: dict[str, list[dict[str, np.ndarray]]]
-    images: dict[str, np.ndarray]
-    truth: np.ndarray
-
-    def row(self, method: str, image: str) -> MethodRow:
-        """The row of this method and kind of image."""
-        return next(r for r in self.rows if (r.method, r.image) == (method, image))
+    name: str
+    method: training.Method | None = None
+    optimiser: Optimiser | None = None
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class MriProblem:
-    """The MRI test problem: truth, operator and data."""
-
-    truth: np.ndarray
-    A: operators.LinearOperator
-    y: np.ndarray
-
-
-def mri_problem(configuration: MethodsConfiguration) -> MriProblem:
-    """The complex slice, coils on a ring, the paper's 4x lines, complex noise.
-
-    Coils have ``S_c ~ exp(i phi_c) / d_c`` and unit root-sum-of-squares.
-    """
-    c = configuration
-    truth = data.mri_slice(c.size)
-    maps = data.ring_sensitivities(truth.shape, c.coils, distance=c.distance)
-    mask = operators.masks.random_lines(truth.shape, 4, seed=c.mask_seed)
-    A = operators.multi_coil_fourier(mask, maps)
-    clean = np.asarray(A(truth.astype(np.complex64)))
-    return MriProblem(truth, A, data.add_noise(clean, sigma=c.sigma, seed=c.mask_seed))
-
-
-def methods_study(configuration: MethodsConfiguration) -> MethodsStudy:
-    """Train every method on the MRI test problem, with rates tuned on another mask.
+def train_method(given: MethodSettings) -> dict[str, Any]:
+    """Train a method from every seed.
 
     Returns
     -------
-    `MethodsStudy`.  The full preset takes about an hour on two cores.
+    Columns of `MethodRow`; ``curve_step`` (t,), ``curve_psnr`` and ``curve_average_psnr``
+    (seeds, t); ``averaged``: the first seed's moving average.
     """
-    problem = mri_problem(configuration)
-    compared = untrained(problem)
-    rows: list[MethodRow] = []
-    curves, images = {}, dict(compared)
-    for name, (method, optimiser) in contenders().items():
-        run = _run(problem, configuration, method, optimiser)
-        rows += _rows(name, run)
-        curves[name] = [outcome.metrics for outcome in run.outcomes]
-        images[name] = run.averaged
-    scores = {name: metrics.psnr(image, problem.truth) for name, image in compared.items()}
-    return MethodsStudy(configuration, tuple(rows), scores, curves, images, problem.truth)
+    assert given.method is not None
+    assert given.optimiser is not None
+    problem = mri_problem(given.configuration)
+    run = _run(problem, given.configuration, given.method, given.optimiser)
+    curves = {
+        f"curve_{name}": np.stack([outcome.metrics[name] for outcome in run.outcomes])
+        for name in ("psnr", "average_psnr")
+    }
+    step = run.outcomes[0].metrics["step"]
+    rows = columns_of(_rows(given.name, run))
+    return rows | curves | {"curve_step": step, AVERAGED: run.averaged}
+
+
+def reconstruct_untrained(given: MethodSettings) -> dict[str, Any]:
+    """`untrained`, by name."""
+    return dict(untrained(mri_problem(given.configuration)))
+
+
+def cells(c: MethodsConfiguration) -> dict[Any, Cell]:
+    """A cell for each method, and one for what needs no training."""
+    first = Cell("without training", reconstruct_untrained, MethodSettings(c, UNTRAINED))
+    return {UNTRAINED: first} | {
+        name: Cell(name, train_method, MethodSettings(c, name, method, optimiser))
+        for name, (method, optimiser) in contenders().items()
+    }
+
+
+def report(c: MethodsConfiguration, results: Mapping[Any, Result]) -> Report:
+    """Tables of PSNR and SSIM, curves, images, and whether self-guidance helps."""
+    compared = dict(results[UNTRAINED])
+    trained = {name: found for name, found in results.items() if name != UNTRAINED}
+    truth = mri_problem(c).truth
+    scores = {name: metrics.psnr(image, truth) for name, image in compared.items()}
+    rows = rows_of(MethodRow, *trained.values())
+    first = Table("without_training", "Without training: the best weight by the truth",
+                  ("method", "PSNR (dB)"), tuple(scores.items()))  # fmt: skip
+    table = Table(
+        "methods", f"{c.size} x {c.size}, {c.steps:,} steps, {c.seeds} seeds: mean ± sd",
+        ("method", "image", "PSNR (dB)", "SSIM", "step"),
+        tuple((r.method, r.image, Spread(r.psnr, 2), Spread(r.ssim, 3), Spread(r.step, 0))
+              for r in rows),
+    )  # fmt: skip
+    images = compared | {name: found[AVERAGED] for name, found in trained.items()}
+    return Report([first, table], methods_pictures(trained, scores, images, truth), _verdicts(rows))
+
+
+def _verdicts(rows: tuple[MethodRow, ...]) -> list[Verdict]:
+    of = {(r.method, r.image): r.psnr for r in rows}
+    ours = of["self-guided", FINAL]
+    claims = {
+        "self-guided DIP ends above the best image that vanilla DIP passes": of["vanilla", BEST],
+        "self-guided DIP ends above vanilla DIP": of["vanilla", FINAL],
+        "self-guided DIP ends at its best (shown: what it loses, at most 0.3 dB allowed)": None,
+    }
+    found = []
+    for claim, others in claims.items():
+        if others is None:
+            lost = paired(of["self-guided", BEST], ours)
+            effects, bar = tuple(0.3 - loss for loss in lost), 0.0
+        else:
+            effects, bar = paired(ours, others), 0.0
+        found.append(Verdict(claim, effects, bar, "dB"))
+    return found
 
 
 def contenders() -> dict[str, tuple[training.Method, Optimiser]]:
@@ -146,7 +179,7 @@ def contenders() -> dict[str, tuple[training.Method, Optimiser]]:
     }
 
 
-def untrained(problem: MriProblem) -> dict[str, np.ndarray]:
+def untrained(problem: Built) -> dict[str, np.ndarray]:
     """Reconstructions without a network, each with the weight that is best by the truth."""
     A, y, truth = problem.A, problem.y, problem.truth
 
@@ -169,7 +202,12 @@ def untrained(problem: MriProblem) -> dict[str, np.ndarray]:
     return found
 
 
-def methods_figures(study: MethodsStudy) -> Iterator[tuple[str, Figure]]:
+def methods_pictures(
+    trained: Mapping[Any, Result],
+    scores: Mapping[str, float],
+    images: Mapping[str, np.ndarray],
+    truth: np.ndarray,
+) -> Iterator[Picture]:
     """``methods``: PSNR against steps, beside what needs no training; ``methods_images``."""
     with plotting.style():
         figure, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True)
@@ -177,85 +215,67 @@ def methods_figures(study: MethodsStudy) -> Iterator[tuple[str, Figure]]:
             axes, ("psnr", "average_psnr"), ("image at each step", "moving average"), strict=True
         ):
             curves = {
-                name: [(run["step"], run[column]) for run in runs]
-                for name, runs in study.curves.items()
+                name: [(found["curve_step"], values) for values in found[f"curve_{column}"]]
+                for name, found in trained.items()
             }
             plotting.step_curves(ax, curves, ylabel="PSNR (dB)", title=title)
-            for name, value in study.baselines.items():
+            for name, value in scores.items():
                 ax.axhline(value, color="0.4", linestyle=":", linewidth=1)
                 ax.annotate(name, (1, value), xycoords=("axes fraction", "data"), fontsize=7,
                             xytext=(3, 0), textcoords="offset points", va="center",
                             color="0.3")  # fmt: skip
             ax.legend(loc="lower right", ncols=2)
         # Below the zero-filled image curves only show where they come from.
-        axes[0].set_ylim(bottom=study.baselines["zero-filled"] - 4)
-        yield "methods", figure
-        plt.close(figure)
-        names = list(study.images)
-        figure, grid = plt.subplots(2, len(names) + 1, figsize=(2.1 * (len(names) + 1), 4.6))
-        peak = float(np.abs(study.truth).max())
-        plotting.magnitude(grid[0, 0], study.truth, "truth", peak=peak)
+        axes[0].set_ylim(bottom=scores["zero-filled"] - 4)
+        yield Picture("methods", "PSNR against steps", "Every seed of every method; dotted: "
+                      "without training.", figure)  # fmt: skip
+        figure, grid = plt.subplots(2, len(images) + 1, figsize=(2.1 * (len(images) + 1), 4.6))
+        peak = float(np.abs(truth).max())
+        plotting.magnitude(grid[0, 0], truth, "truth", peak=peak)
         grid[1, 0].axis("off")
-        for i, name in enumerate(names, 1):
-            image = study.images[name]
-            label = f"{name}\n{metrics.psnr(image, study.truth):.1f} dB"
+        for i, (name, image) in enumerate(images.items(), 1):
+            label = f"{name}\n{metrics.psnr(image, truth):.1f} dB"
             plotting.magnitude(grid[0, i], image, label, peak=peak)
-            plotting.error_map(grid[1, i], image, study.truth, "", peak=0.2 * peak)
-        yield "methods_images", figure
-        plt.close(figure)
-
-
-def methods_tables(study: MethodsStudy) -> list[Table]:
-    """Baselines, and every method's images."""
-    first = Table("without training", "PSNR (dB)")
-    for name, value in study.baselines.items():
-        first.add_row(name, f"{value:.2f}")
-    c = study.configuration
-    title = f"{c.size} x {c.size}, {c.steps:,} steps, {c.seeds} seeds: mean ± sd"
-    table = Table("method", "image", "PSNR (dB)", "SSIM", "step", title=title)
-    for row in study.rows:
-        table.add_row(
-            row.method, row.image, spread(row.psnr, 2), spread(row.ssim, 3), spread(row.step, 0),
-            end_section=row.image == BEST,
-        )  # fmt: skip
-    return [first, table]
-
-
-def spread(values: tuple[float, ...], digits: int) -> str:
-    """Mean and standard deviation over seeds; a mean alone if there is one."""
-    mean = f"{np.mean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
+            plotting.error_map(grid[1, i], image, truth, "", peak=0.2 * peak)
+        yield Picture("methods_images", "Images and errors", "The first seed's moving average, "
+                      "and errors five times as bright.", figure)  # fmt: skip
 
 
 def _run(
-    problem: MriProblem, c: MethodsConfiguration, method: training.Method, optimiser: Optimiser
+    problem: Built, c: MethodsConfiguration, method: training.Method, optimiser: Optimiser
 ) -> training.Reconstruction:
     settings = Settings(
         steps=c.steps, seeds=c.seeds, record_every=c.record_every, optimiser=optimiser
     )
-    noise = training.expected_noise_norm(c.sigma, problem.y.size)
-    # A scan of the same subject with another contrast: magnitudes, squared.
-    reference = np.abs(problem.truth).astype(np.float32) ** 2
     return training.reconstruct(
         networks.unet(c.channels), problem.A, problem.y, method, key=jax.random.key(0),
-        settings=settings, truth=problem.truth, reference=reference,
-        rules=[training.WindowedVariance(), training.Discrepancy(noise, factor=DISCREPANCY)],
+        settings=settings, truth=problem.truth, reference=another_contrast(problem.truth),
+        rules=problem.rules,
     )  # fmt: skip
 
 
 def _rows(name: str, run: training.Reconstruction) -> list[MethodRow]:
     psnr, ssim, steps = run.scores(), run.scores(metrics.ssim), run.picked_steps()
     order = [FINAL, AVERAGED, *(n for n in psnr if n not in (FINAL, AVERAGED, BEST)), BEST]
+
+    def reached(image: str, values: np.ndarray) -> tuple[float, ...]:
+        stopped = (outcome.stopped.get(image) for outcome in run.outcomes)
+        return tuple(
+            float("nan") if pick is not None and not pick.triggered else float(value)
+            for pick, value in zip(stopped, values, strict=True)
+        )
+
     return [
-        MethodRow(name, image, *(tuple(map(float, v[image])) for v in (psnr, ssim, steps)))
+        MethodRow(name, image, *(reached(image, v[image]) for v in (psnr, ssim, steps)))
         for image in order
     ]
 
 
-def content(study: MethodsStudy) -> dict[str, Any]:
-    """What is stored of a study, JSON-ready."""
-    return {
-        "configuration": dataclasses.asdict(study.configuration),
-        "without_training_psnr_db": study.baselines,
-        "rows": [dataclasses.asdict(row) for row in study.rows],
-    }
+STUDY: Study[MethodsConfiguration] = Study(
+    "methods",
+    "Deep image priors side by side",
+    "What do deep image priors make of one undersampled slice, beside what needs no training?",
+    PRESETS,
+    cells,
+    report,
+)

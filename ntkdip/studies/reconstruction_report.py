@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from ntkdip import data
 from ntkdip.studies.configuration_file import mapping_of
 from ntkdip.studies.files import write_text
+from ntkdip.studies.pages import embedded, render
 from ntkdip.studies.provenance import environment
 from ntkdip.studies.reconstruction_results import FORMS, Found, Row, written
 from ntkdip.training.results import BEST
@@ -32,18 +30,14 @@ def write_report(found: Found, drawn: Sequence[tuple[str, str, str]], folder: Pa
     folder
         The output folder.
     """
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("ntkdip.studies"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
     figures = [
         {"title": title, "caption": caption, "narrow": name in NARROW,
-         "data": base64.b64encode((folder / f"{name}.png").read_bytes()).decode()}
+         "data": embedded(folder, name)}
         for name, title, caption in drawn
     ]  # fmt: skip
     rows = found.rows()
-    page = templates.get_template("reconstruction.html").render(
+    page = render(
+        "reconstruction.html",
         name=found.problem.record.origin.path.name,
         method=found.config.method,
         network=found.network,

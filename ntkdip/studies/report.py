@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-
 from ntkdip.studies.figures import CAPTIONS
 from ntkdip.studies.files import write_text
+from ntkdip.studies.pages import embedded, render
 
 if TYPE_CHECKING:
     from ntkdip.studies.demo import DemoResult
@@ -17,19 +15,17 @@ if TYPE_CHECKING:
 
 def write_report(result: DemoResult, folder: Path) -> Path:
     """Write ``report.html`` from a result whose figures are in ``folder`` already."""
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("ntkdip.studies"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
     figures = [
-        {"name": name, "title": title, "caption": caption,
-         "data": base64.b64encode((folder / f"{name}.png").read_bytes()).decode()}
+        {"name": name, "title": title, "caption": caption, "data": embedded(folder, name)}
         for name, (title, caption) in CAPTIONS.items()
-    ]  # fmt: skip
+    ]
     numbers = result.numbers
-    page = templates.get_template("report.html").render(
-        findings=findings(numbers), figures=figures, numbers=numbers, checks=result.checks
+    page = render(
+        "report.html",
+        findings=findings(numbers),
+        figures=figures,
+        numbers=numbers,
+        checks=result.checks,
     )
     path = folder / "report.html"
     write_text(path, page)

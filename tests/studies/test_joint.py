@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 from ntkdip.studies import joint
-from ntkdip.studies.configuration import JOINT_PRESETS, JointConfiguration
-from ntkdip.studies.files import write_json
+from ntkdip.studies.cells import columns_of
+from ntkdip.studies.joint import JointConfiguration
 
 
 @pytest.fixture(scope="module")
 def study() -> joint.JointStudy:
-    return joint.joint_study(JOINT_PRESETS["smoke"])
+    smoke = joint.PRESETS["smoke"]
+    found = {
+        label: joint.train_jointly(cell.settings) for label, cell in joint.cells(smoke).items()
+    }
+    return joint.study_of(smoke, found)
 
 
 def test_smooth_networks_agree_to_first_order(study) -> None:
@@ -54,14 +58,18 @@ def test_the_fixed_input_is_the_baseline(study) -> None:
         assert shares == sorted(shares)
 
 
-def test_figure_and_json(study, tmp_path) -> None:
-    names = []
-    for name, figure in joint.joint_figures(study):
-        names.append(name)
-        assert all(len(ax.get_legend().get_texts()) >= 2 for ax in figure.axes)
-        figure.canvas.draw()
-    assert names == ["joint"]
-    write_json(tmp_path / "joint.json", dataclasses.asdict(study))
+def test_the_report_holds_every_moving_run(study) -> None:
+    results = {
+        label: columns_of([r for r in study.rows if (r.activation, r.seed) == label])
+        for label in joint.cells(study.configuration)
+    }
+    report = joint.report(study.configuration, results)
+    assert len(report.tables[0].rows) == 4
+    erf = next(v for v in report.verdicts if v.claim.startswith("Erf"))
+    assert erf.effects == tuple(row.slope for row in study.moving("Erf"))
+    (picture,) = report.pictures
+    assert all(len(ax.get_legend().get_texts()) >= 2 for ax in picture.figure.axes)
+    picture.figure.canvas.draw()
 
 
 @pytest.mark.parametrize(
@@ -91,5 +99,10 @@ def test_crossings_lie_on_the_logarithmic_line(values, expected) -> None:
     ],
 )
 def test_bad_configurations_are_refused(change, message: str) -> None:
+    def run() -> None:
+        c = dataclasses.replace(JointConfiguration(), **change)
+        for cell in joint.cells(c).values():
+            cell.run(cell.settings)
+
     with pytest.raises(ValueError, match=message):
-        joint.joint_study(dataclasses.replace(JointConfiguration(), **change))
+        run()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -13,9 +12,10 @@ import pytest
 
 from ntkdip import kernels, metrics, networks, operators, studies, theory, training
 from ntkdip.spaces import Space
-from ntkdip.studies import width
-from ntkdip.studies.files import write_json
-from ntkdip.studies.width import WidthLaw, WidthRow
+from ntkdip.studies import scaling, width
+from ntkdip.studies.cells import columns_of
+from ntkdip.studies.scaling import WidthLaw
+from ntkdip.studies.width import WidthRow
 
 BETA = width.MOMENTUM
 
@@ -90,14 +90,20 @@ def test_rows_hold_every_method(law) -> None:
         assert row.residual < 0.5
 
 
-def test_figures_and_json(law, tmp_path) -> None:
-    names = []
-    for name, figure in width.width_figures(law):
-        names.append(name)
-        assert all(len(ax.get_legend().get_texts()) == 4 for ax in figure.axes)
-        figure.canvas.draw()
-    assert names == ["width_1D"]
-    write_json(tmp_path / "width.json", dataclasses.asdict(law))
+def test_the_report_has_a_figure_a_table_and_a_verdict_a_method(law) -> None:
+    seeds = {"1D": {8: 1, 16: 1}}
+    results = {
+        label: columns_of([r for r in law.rows if (r.problem, r.width, r.seed) == label])
+        for label in scaling.cells(seeds)
+    }
+    report = scaling.report(seeds, results)
+    (picture,) = report.pictures
+    assert picture.name == "width_1D"
+    assert all(len(ax.get_legend().get_texts()) == 4 for ax in picture.figure.axes)
+    picture.figure.canvas.draw()
+    assert [row[0] for row in report.tables[0].rows[:3]] == ["gradient descent"] * 3
+    exponent = law.fit("1D", "momentum", "distance").exponent
+    assert report.verdicts[1].effects == pytest.approx((-exponent,))
 
 
 def test_the_2d_problem_is_a_complex_slice_of_four_lines() -> None:
@@ -116,13 +122,14 @@ def test_exponents_are_those_of_the_rows(monkeypatch) -> None:
             name, "gradient descent", w, seed, w**-1.0, spread * w**-0.5, 1.0, 3 * w**0.25, 0.1
         )
 
-    monkeypatch.setattr(width, "_train_one", fake)
+    monkeypatch.setattr(scaling, "train_one", fake)
     law = studies.width_law({"1D": {4: 2, 16: 2, 64: 2}}, ["gradient descent"])
     for fit, expected in zip(law.fits, (-1.0, -0.5, 0.0, 0.25), strict=True):
         assert fit.exponent == pytest.approx(expected, abs=1e-12)
     assert law.fits[0].standard_error == pytest.approx(0.0, abs=1e-7)
     assert law.fits[1].standard_error > 0.05
     assert law.fits[3].factor == pytest.approx(3.0)
+    assert scaling.seed_exponents(law, "1D", "gradient descent") == pytest.approx((-0.5, -0.5))
     mean = law.geometric_mean("1D", "gradient descent", "distance", 4)
     assert mean == pytest.approx(np.sqrt(2) / 2)
 

@@ -15,7 +15,15 @@ from ntkdip.data import ring_sensitivities
 from ntkdip.kernels import BothParts, DenseKernel
 from ntkdip.plotting.guidance import guidance_curves
 from ntkdip.spaces import Space
-from ntkdip.studies.self_guidance import PRESETS, guidance_figures, guidance_study, median_gain
+from ntkdip.studies.self_guidance import (
+    PRESETS,
+    STUDY,
+    GuidanceRow,
+    GuidanceSettings,
+    guidance,
+    guidance_cell,
+    median_gain,
+)
 from ntkdip.studies.width import reference_problem
 from ntkdip.theory import ridge_choice
 from ntkdip.theory.self_guidance import SelfGuidanceError, self_guidance
@@ -333,8 +341,12 @@ def test_the_evidence_finds_a_ridge_for_the_noise() -> None:
     assert metrics.rmse(run.image, truth) < 0.002
 
 
+def _guided(size: int, **options) -> list[GuidanceRow]:
+    return [guidance(GuidanceSettings(size, seed, **options)) for seed in range(3)]
+
+
 def test_gain_on_a_real_slice() -> None:
-    rows = guidance_study({32: 3})
+    rows = _guided(32)
     # Measured: 1.78, 3.36 and 2.71 dB.
     assert median_gain(rows, 32) > 2.3
     assert min(row.gain for row in rows) > 1.4
@@ -344,7 +356,7 @@ def test_gain_on_a_real_slice() -> None:
 
 
 def test_gain_at_48_pixels() -> None:
-    (row,) = guidance_study({48: 1})
+    row = guidance(GuidanceSettings(48, 0))
     # Measured: 2.86 dB, 0.22 below the best iterate; medians of five masks: 2.86, 64²: 2.90.
     assert row.gain > 2.5
     assert row.best_psnr - row.chosen_psnr < 0.4
@@ -352,30 +364,32 @@ def test_gain_at_48_pixels() -> None:
 
 
 def test_gain_with_two_coils() -> None:
-    rows = guidance_study({24: 3}, coils=2)
+    rows = _guided(24, coils=2)
     # Measured: 2.13, 2.64 and 6.59 dB (48 pixels: 6.21, 7.32 and 4.59).
     assert median_gain(rows, 24) > 2.2
     assert min(row.gain for row in rows) > 1.7
 
 
 def test_evidence_finds_a_ridge_for_coils_and_noise() -> None:
-    rows = guidance_study({24: 3}, coils=4, sigma=0.01, ridge="evidence")
+    rows = _guided(24, coils=4, sigma=0.01, ridge="evidence")
     # Measured: 2.16, 3.51 and 4.06 dB; a ridge of 1e-4 gains 0.56, 1.29 and 0.71.
     assert median_gain(rows, 24) > 3.0
     # Measured: 0.32, 1.38 and 0.74 dB are left to the true image as input.
     assert np.median([row.truth_input_psnr - row.chosen_psnr for row in rows]) < 1.2
 
 
-def test_study_has_presets_and_refuses_none() -> None:
-    rows = guidance_study(PRESETS["smoke"])
-    (row,) = rows
-    assert (row.size, row.seed, row.psnr[row.chosen]) == (16, 0, row.chosen_psnr)
-    ((name, figure),) = guidance_figures(rows)
-    assert name == "self_guidance"
-    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), row.psnr)
-    assert list(figure.axes[0].lines[1].get_xdata()) == [row.chosen]
-    with pytest.raises(ValueError, match="at least one mask"):
-        guidance_study({16: 0})
+def test_the_study_reports_its_rows() -> None:
+    masks = PRESETS["smoke"]
+    cells = STUDY.cells(masks)
+    assert list(cells) == [(16, 0)]
+    found = guidance_cell(cells[16, 0].settings)
+    report = STUDY.report(masks, {(16, 0): found})
+    gain = float(found["gain"][0])
+    assert report.tables[0].rows[0][4] == gain
+    assert report.verdicts[0].effects == (gain,)
+    ((picture, chosen),) = [(p, found["chosen"][0]) for p in report.pictures]
+    np.testing.assert_allclose(picture.figure.axes[0].lines[0].get_ydata(), found["psnr"][0])
+    assert list(picture.figure.axes[0].lines[1].get_xdata()) == [chosen]
 
 
 @pytest.mark.parametrize("measure", [None, "psnr", "rmse"])
