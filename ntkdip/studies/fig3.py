@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from ntkdip import plotting, training
@@ -126,25 +127,29 @@ def _pictures(c: Fig3Configuration, results: Mapping[Any, Result], psnr: Any) ->
         start = min(float(values[0]) for runs in curves.values() for _, values in runs)
         ends = [float(values[-1]) for runs in curves.values() for _, values in runs]
         left.set_ylim(bottom=max(start, min(ends) - 4))
-        for image in (FINAL, AVERAGED, BEST):
-            _against_alpha(right, c.alphas, image, [psnr(alpha, image) for alpha in c.alphas])
+        for image, line in ((FINAL, "o-"), (AVERAGED, "s--")):
+            gains = np.array(
+                [paired(psnr(alpha, image), psnr(WITHOUT, image)) for alpha in c.alphas]
+            )
+            _gains(right, c.alphas, gains, image, line)
         right.legend()
         yield Picture(
             "fig3", "The regulariser's weight",
-            "Left: every seed. Right: mean and standard deviation over seeds against alpha "
-            f"(linear up to {LINEAR:g}); at 0 the input is trained without the denoiser.", figure,
+            "Left: every seed. Right: gain over the same seed without the denoiser (alpha = 0, "
+            "where the input is trained all the same); thin lines are seeds, thick ones their "
+            f"mean. The axis of alpha is linear up to {LINEAR:g}.", figure,
         )  # fmt: skip
 
 
-def _against_alpha(
-    ax: Axes, alphas: tuple[float, ...], image: str, values: list[tuple[float, ...]]
-) -> None:
-    mean = np.array([np.mean(v) for v in values])
-    deviation = np.array([np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values])
-    ax.errorbar(alphas, mean, deviation, marker="o", markersize=4, capsize=3, label=image)
+def _gains(
+    ax: Axes, alphas: tuple[float, ...], gains: Float[np.ndarray, "alphas seeds"], image: str,
+    line: str,
+) -> None:  # fmt: skip
+    ax.plot(alphas, gains, line[1:], color="0.6", linewidth=0.8)
+    ax.plot(alphas, gains.mean(axis=1), line, color="black", markersize=5, label=image)
     ax.set_xscale("symlog", linthresh=LINEAR)
-    ax.set(xlabel="alpha", ylabel="PSNR (dB)", title="mean ± sd over seeds")
-    ax.set_xlim(left=0)
+    ax.set(xlabel="alpha", ylabel="gain over alpha = 0 (dB)", title="what the regulariser gives")
+    ax.set_xlim(left=-LINEAR / 4)
     ax.grid(True)
 
 

@@ -77,9 +77,10 @@ def test_verdicts_follow_the_numbers() -> None:
     (picture,) = better.pictures
     left, right = picture.figure.axes
     assert len(left.lines) == len(c.alphas) * c.seeds
-    assert [text.get_text() for text in right.get_legend().get_texts()] == [
-        "final", "averaged", "oracle best",
-    ]  # fmt: skip
+    assert [text.get_text() for text in right.get_legend().get_texts()] == ["final", "averaged"]
+    means = right.lines[c.seeds]
+    np.testing.assert_allclose(means.get_ydata(), [0.0, 1.0, 2.0, 1.0])
+    np.testing.assert_allclose(means.get_xdata(), c.alphas)
 
 
 def test_the_weight_shown_is_one_of_those_trained() -> None:
