@@ -274,6 +274,8 @@ def study(
     prepare_for_training()
     console = Console()
     if shard is not None:
+        if merge:
+            raise ValueError("--shard computes a part and --merge makes the report: give one")
         mine, total = collection.run_shards(name, preset, out, Shard.parse(shard))
         console.print(f"{mine} of {total} cells are in {escape(str(out))}", soft_wrap=True)
         return 0

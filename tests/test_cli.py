@@ -146,6 +146,23 @@ def test_study_smoke(tmp_path: Path, name: str, words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--shard", "3/2"), "shards are counted from 1/n to n/n; got 3/2"),
+        (("--shard", "1/2", "--merge", "x"), "give one"),
+        (("--merge", "nowhere"), "no finished cells in 'nowhere/cells'"),
+    ],
+)
+def test_bad_parts_of_a_study_are_refused(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = _ntkdip("study", "fig3", "--preset", "smoke", "--out", str(tmp_path), *arguments)
+    assert done.returncode == 2
+    assert message in " ".join(done.stderr.split())
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (("--size", "42"), "no multiple of 8"),
         (("--size", "256"), "GiB of memory are available"),
         (("--acceleration", "0.5"), "acceleration 0.5 keeps"),
