@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import queue
 import warnings
 import zipfile
@@ -19,6 +18,7 @@ import numpy as np
 
 from ntkdip import __version__
 from ntkdip.progress import track
+from ntkdip.studies.files import replacing
 
 T = TypeVar("T")
 
@@ -144,19 +144,14 @@ class Store:
     def __contains__(self, cell: Cell) -> bool:
         return self.path(cell).exists()
 
-    def save(self, cell: Cell, result: Mapping[str, Any]) -> None:
-        """Write a cell in one step: it is there whole, or not at all."""
+    def save(self, cell: Cell, result: Mapping[str, Any]) -> Result:
+        """Write a cell in one step: it is there whole, or not at all; returns what was written."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.path(cell)
-        partial = path.with_name(f"{path.stem}.{os.getpid()}.partial")
-        content: dict[str, Any] = {DESCRIPTION: np.array(json.dumps(cell.described))}
-        content |= _arrays(result)
-        try:
-            with partial.open("wb") as file:
-                np.savez_compressed(file, **content)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        arrays = _arrays(result)
+        content: dict[str, Any] = {DESCRIPTION: np.array(json.dumps(cell.described))} | arrays
+        with replacing(self.path(cell)) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, **content)
+        return arrays
 
     def load(self, cell: Cell) -> Result | None:
         """A cell's result; None if it is not there.
@@ -190,14 +185,21 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         new = [path for path in found if not (self.folder / path.name).exists()]
         for path in new:
-            partial = self.folder / f"{path.stem}.{os.getpid()}.partial"
-            partial.write_bytes(path.read_bytes())
-            os.replace(partial, self.folder / path.name)
+            with replacing(self.folder / path.name) as partial:
+                partial.write_bytes(path.read_bytes())
         return len(new)
 
 
-def compute(cells: Iterable[Cell], store: Store, name: str) -> int:
-    """Compute and store what is not stored yet.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Computed:
+    """Results by key, and how many of them were computed now."""
+
+    results: dict[str, Result]
+    count: int
+
+
+def compute(cells: Iterable[Cell], store: Store, name: str) -> Computed:
+    """Load what is stored, and compute and store the rest.
 
     Each device takes one cell at a time, in a thread of its own; with one device everything
     runs in the caller's.  A cell that fails does not keep the others from being computed.
@@ -211,17 +213,15 @@ def compute(cells: Iterable[Cell], store: Store, name: str) -> int:
     name
         For the progress bar.
 
-    Returns
-    -------
-    How many were computed.
-
     Raises
     ------
     CellError
         If cells failed; the others are stored by then.
     """
     unique = {cell.key: cell for cell in cells}
-    missing = [cell for cell in unique.values() if store.load(cell) is None]
+    stored = {key: store.load(cell) for key, cell in unique.items()}
+    results = {key: found for key, found in stored.items() if found is not None}
+    missing = [cell for key, cell in unique.items() if key not in results]
     devices = jax.local_devices()
     done = map(_attempt, missing) if len(devices) == 1 else _side_by_side(missing, devices)
     failed: dict[str, Exception] = {}
@@ -229,14 +229,14 @@ def compute(cells: Iterable[Cell], store: Store, name: str) -> int:
         if isinstance(result, Exception):
             failed[cell.label] = result
         else:
-            store.save(cell, result)
+            results[cell.key] = store.save(cell, result)
     if failed:
         label, first = next(iter(failed.items()))
         raise CellError(
             f"{len(failed)} of {len(unique)} cells of {name} failed, the first of them "
             f"{label!r}: {first}. The others are stored and will not be computed again"
         ) from first
-    return len(missing)
+    return Computed(results, len(missing))
 
 
 def _attempt(cell: Cell) -> tuple[Cell, Mapping[str, Any] | Exception]:

@@ -115,24 +115,6 @@ class Written:
         return [(title, caption, f"{folder}/{name}.png") for title, caption, name in self.pictures]
 
 
-def results_of(
-    study: Study[C], configuration: C, store: Store, *, shard: Shard | None = None
-) -> dict[Hashable, Result]:
-    """Compute what is missing of a study's cells, and load all; of one shard only if given.
-
-    Raises
-    ------
-    CellError
-        If cells failed.
-    """
-    cells = dict(study.cells(configuration))
-    if shard is not None:
-        kept = {cell.key for cell in shard.of(list(cells.values()))}
-        cells = {label: cell for label, cell in cells.items() if cell.key in kept}
-    compute(cells.values(), store, study.name)
-    return {label: _loaded(store, cell) for label, cell in cells.items()}
-
-
 def run_study(study: Study[C], configuration: C, out: Path) -> Written:
     """Compute what is missing of a study and write its report into ``out/<name>``.
 
@@ -151,13 +133,13 @@ def run_study(study: Study[C], configuration: C, out: Path) -> Written:
     ``study.json``.
     """
     folder = writable_folder(out / study.name)
-    store = Store(out / CELLS)
     cells = study.cells(configuration)
-    computed = sum(cell not in store for cell in {c.key: c for c in cells.values()}.values())
-    report = study.report(configuration, results_of(study, configuration, store))
+    computed = compute(cells.values(), Store(out / CELLS), study.name)
+    found = {label: computed.results[cell.key] for label, cell in cells.items()}
+    report = study.report(configuration, found)
     pictures = _draw(report, folder)
     page = _write(study, configuration, report, pictures, folder)
-    return Written(report, pictures, page, computed, len(cells))
+    return Written(report, pictures, page, computed.count, len(cells))
 
 
 def run_shard(study: Study[C], configuration: C, out: Path, shard: Shard) -> tuple[int, int]:
@@ -168,8 +150,10 @@ def run_shard(study: Study[C], configuration: C, out: Path, shard: Shard) -> tup
     How many cells the shard has, and how many the study.
     """
     writable_folder(out)
-    found = results_of(study, configuration, Store(out / CELLS), shard=shard)
-    return len(found), len(study.cells(configuration))
+    cells = list(study.cells(configuration).values())
+    mine = shard.of(cells)
+    compute(mine, Store(out / CELLS), study.name)
+    return len(mine), len(cells)
 
 
 def require_complete(study: Study[C], configuration: C, store: Store) -> None:
@@ -188,13 +172,6 @@ def require_complete(study: Study[C], configuration: C, store: Store) -> None:
             f"first of them {missing[0]!r}: run the shards that are left, with the same preset, "
             "and merge again"
         )
-
-
-def _loaded(store: Store, cell: Cell) -> Result:
-    found = store.load(cell)
-    if found is None:
-        raise OSError(f"the cell {str(store.path(cell))!r} vanished while its study was running")
-    return found
 
 
 def _draw(report: Report, folder: Path) -> list[tuple[str, str, str]]:

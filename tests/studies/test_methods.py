@@ -24,8 +24,7 @@ def results() -> dict[str, Result]:
     given = {"vanilla": training.Vanilla(), "self-guided": training.SelfGuided()}
     settings = [methods.MethodSettings(TINY, name, m, adam) for name, m in given.items()]
     found = {s.name: methods.train_method(s) for s in settings}
-    without = methods.MethodSettings(TINY, methods.UNTRAINED)
-    return {methods.UNTRAINED: methods.reconstruct_untrained(without)} | found
+    return {methods.UNTRAINED: methods.reconstruct_untrained(TINY)} | found
 
 
 @pytest.fixture(scope="module")
