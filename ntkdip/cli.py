@@ -244,7 +244,9 @@ def _check_table(checks: Sequence[Check]) -> Table:
 
 def study(
     name: Annotated[
-        Literal["fig3", "width", "joint", "self-guidance", "stopping", "methods", "all"],
+        Literal[
+            "fig3", "overfitting", "width", "joint", "self-guidance", "stopping", "methods", "all"
+        ],
         tyro.conf.Positional,
     ],
     preset: Literal["smoke", "quick", "full"] = "quick",
@@ -256,6 +258,7 @@ def study(
 
     Args:
         name: ``fig3``: self-guided deep image prior with and without its regulariser.
+            ``overfitting``: self-guided and vanilla long after vanilla's best step.
             ``width``: training against its prediction, and NTK drift, against width, with
             momentum and Adam too. ``joint``: training the input too, against its movement.
             ``self-guidance``: the kernel's own reconstruction as its input, mask by mask.

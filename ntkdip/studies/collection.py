@@ -14,6 +14,7 @@ from ntkdip.studies.study import CELLS, Study, Written, require_complete, run_sh
 
 STUDIES = {
     "fig3": "fig3",
+    "overfitting": "overfitting",
     "width": "scaling",
     "joint": "joint",
     "self-guidance": "self_guidance",
