@@ -245,7 +245,15 @@ def _check_table(checks: Sequence[Check]) -> Table:
 def study(
     name: Annotated[
         Literal[
-            "fig3", "overfitting", "width", "joint", "self-guidance", "stopping", "methods", "all"
+            "fig3",
+            "overfitting",
+            "width",
+            "joint",
+            "self-guidance",
+            "stopping",
+            "mri",
+            "inpainting",
+            "all",
         ],
         tyro.conf.Positional,
     ],
@@ -263,7 +271,8 @@ def study(
             momentum and Adam too. ``joint``: training the input too, against its movement.
             ``self-guidance``: the kernel's own reconstruction as its input, mask by mask.
             ``stopping``: rules that do not see the truth beside the best iteration.
-            ``methods``: deep image priors side by side on the MRI test problem.
+            ``mri``: deep image priors side by side on undersampled slices, beside compressed
+            sensing. ``inpainting``: the same on photographs of which a share is known.
             ``all``: every one of them, and one page over all.
         preset: how many widths, seeds and masks.
         out: output folder. What was finished in it is not computed again.

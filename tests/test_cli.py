@@ -123,6 +123,9 @@ def test_demo_small(tmp_path: Path) -> None:
     ("name", "words"),
     [
         ("fig3", ("alpha", "averaged", "lost from best")),
+        ("overfitting", ("vanilla, constant rate", "steps over")),
+        ("mri", ("CG-SENSE", "aSeqDIP", "kernel self-guidance", "head, 32², 8x")),
+        ("inpainting", ("biharmonic", "Deep Decoder", "camera, 32², 25%")),
         ("width", ("gradient descent", "momentum", "Adam", "exponent")),
         ("joint", ("input rate", "movement")),
         ("self-guidance", ("median", "true image")),

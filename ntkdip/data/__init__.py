@@ -6,7 +6,7 @@ Knows nothing of networks.
 from ntkdip.data.coils import biot_savart_sensitivities, ring_sensitivities
 from ntkdip.data.errors import DataError
 from ntkdip.data.loading import load
-from ntkdip.data.mri import SAMPLE_SIZE, mri_slice
+from ntkdip.data.mri import SAMPLE_SIZE, brain_slice, mri_slice
 from ntkdip.data.noise import add_noise, noise_covariance, noise_level, prewhiten
 from ntkdip.data.records import Image, KSpace, Origin
 from ntkdip.data.samples import mri_kspace, photograph, shepp_logan
@@ -21,6 +21,7 @@ __all__ = [
     "Origin",
     "add_noise",
     "biot_savart_sensitivities",
+    "brain_slice",
     "calibration_region",
     "estimate_sensitivities",
     "load",

@@ -15,6 +15,11 @@ COLOURS = {
     "zero-filled": "#666666",
     "truth": "#000000",
     "reference": "#009E73",
+    "self-guided": "#0072B2",
+    "vanilla": "#E69F00",
+    "vanilla + TV": "#CC79A7",
+    "reference-guided": "#009E73",
+    "aSeqDIP": "#56B4E9",
 }
 OTHERS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"]
 GREY, HEAT, CYCLIC, DIVERGING = "gray", "magma", "twilight", "RdBu_r"

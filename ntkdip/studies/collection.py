@@ -19,7 +19,8 @@ STUDIES = {
     "joint": "joint",
     "self-guidance": "self_guidance",
     "stopping": "stopping",
-    "methods": "methods",
+    "mri": "mri",
+    "inpainting": "inpainting",
 }
 """Module of every study."""
 

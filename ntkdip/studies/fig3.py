@@ -13,9 +13,10 @@ from matplotlib.axes import Axes
 
 from ntkdip import plotting, training
 from ntkdip.studies.cells import Cell, Result
-from ntkdip.studies.imaging import Mri, Trial
+from ntkdip.studies.imaging import Mri
 from ntkdip.studies.study import Picture, Report, Study
 from ntkdip.studies.tables import Entry, Spread, Table
+from ntkdip.studies.trials import Trial, UNet
 from ntkdip.studies.verdicts import Verdict, paired
 from ntkdip.training import Optimiser
 from ntkdip.training.results import AVERAGED, BEST, FINAL
@@ -33,10 +34,8 @@ class Fig3Configuration:
 
     problem: Mri = dataclasses.field(default_factory=Mri)
     """The slice, its coils and lines."""
-    channels: tuple[int, ...] = (16, 32, 64, 64)
-    """Of the U-Net's levels."""
-    slope: float = 0.0
-    """Of its leaky ReLU."""
+    net: UNet = dataclasses.field(default_factory=UNet)
+    """Trained anew for every ``alpha`` and seed."""
     steps: int = 3000
     """Of every run."""
     record_every: int = 20
@@ -61,11 +60,11 @@ SMALL = Mri(size=64, distance=1.5, sigma=0.02, seed=3)
 
 PRESETS = {
     "smoke": Fig3Configuration(
-        Mri(size=32, coils=4, seed=3), channels=(4, 8), steps=20, record_every=5,
+        Mri(size=32, coils=4, seed=3), net=UNet((4, 8)), steps=20, record_every=5,
         alphas=(WITHOUT, 0.05), seeds=2,
     ),
     "quick": Fig3Configuration(
-        SMALL, channels=(8, 16, 16), slope=0.1, steps=600, record_every=10,
+        SMALL, net=UNet((8, 16, 16), 0.1), steps=600, record_every=10,
         optimiser=Optimiser(rate=1e-2, input_rate=3e-2),
         alphas=(WITHOUT, 0.02, 0.1, 0.5), shown=0.1,
     ),
@@ -77,8 +76,8 @@ def cells(c: Fig3Configuration) -> dict[Any, Cell]:
     """A cell for each weight and seed."""
     return {
         (alpha, seed): Trial(
-            c.problem, training.SelfGuided(alpha=alpha), c.optimiser, c.channels, c.steps, seed,
-            c.record_every, c.slope,
+            c.problem, training.SelfGuided(alpha=alpha), c.optimiser, c.net, c.steps, seed,
+            c.record_every,
         ).cell(f"alpha {alpha:g}")
         for alpha in c.alphas
         for seed in range(c.seeds)

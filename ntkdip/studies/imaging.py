@@ -1,19 +1,13 @@
-"""Problems with a known truth, and the cells that reconstruct them: what several studies share."""
+"""Problems with a known truth: undersampled slices and damaged photographs."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
-import jax
 import numpy as np
 
-from ntkdip import data, metrics, networks, operators, training
-from ntkdip.studies.cells import Cell
-from ntkdip.training import Optimiser, Settings
-
-SCORES = {"psnr": metrics.psnr, "ssim": metrics.ssim, "nmse": metrics.nmse}
-"""What every reconstruction is judged by."""
+from ntkdip import baselines, data, operators, training
+from ntkdip.data.samples import Photograph
 
 DISCREPANCY = 1.05
 """Residual over the noise at which a run is stopped; from 1 to 1.05 little changes (two masks)."""
@@ -21,11 +15,24 @@ DISCREPANCY = 1.05
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Built:
-    """A problem ready to be solved: truth, operator, data and the expected norm of the noise."""
+    """A problem ready to be solved.
+
+    Attributes
+    ----------
+    truth
+        Image of maximum 1; only measured against.
+    A, y
+        Operator and data.
+    reference
+        An image of the same subject that one may know: another contrast, or an interpolation.
+    noise_norm
+        Expected norm of the noise; None without any.
+    """
 
     truth: np.ndarray
     A: operators.LinearOperator
     y: np.ndarray
+    reference: np.ndarray
     noise_norm: float | None
 
     @property
@@ -56,73 +63,76 @@ class Mri:
     """Of the coils from the centre."""
     sigma: float = 0.01
     """Noise a sample of k-space; the image's maximum is 1."""
+    brain: int | None = None
+    """Slice of `ntkdip.data.brain_slice`; None: `ntkdip.data.mri_slice`, another head."""
+
+    @property
+    def subject(self) -> str:
+        """What is scanned."""
+        return "head" if self.brain is None else f"brain {self.brain}"
+
+    @property
+    def name(self) -> str:
+        """Subject, size and acceleration."""
+        return f"{self.subject}, {self.size}², {self.acceleration:g}x"
 
     def build(self) -> Built:
         """Truth, operator and data."""
-        truth = data.mri_slice(self.size)
+        if self.brain is None:
+            truth = data.mri_slice(self.size)
+        else:
+            truth = data.brain_slice(self.brain, self.size)
         maps = data.ring_sensitivities(truth.shape, self.coils, distance=self.distance)
         mask = operators.masks.random_lines(truth.shape, self.acceleration, seed=self.seed)
         A = operators.multi_coil_fourier(mask, maps)
         clean = np.asarray(A(truth.astype(np.complex64)))
-        if not self.sigma:
-            return Built(truth, A, clean, None)
-        y = data.add_noise(clean, sigma=self.sigma, seed=self.seed)
-        return Built(truth, A, y, training.expected_noise_norm(self.sigma, y.size))
+        y, norm = _noisy(clean, self.sigma, self.seed)
+        return Built(truth, A, y, another_contrast(truth), norm)
 
 
 @dataclasses.dataclass(frozen=True)
-class Trial:
-    """One network trained on one problem by one method."""
+class Inpainting:
+    """A photograph of which a share of the pixels is known."""
 
-    problem: Mri
-    method: training.Method
-    optimiser: Optimiser
-    channels: tuple[int, ...] = (16, 32, 64, 64)
-    """Of the U-Net's levels."""
-    steps: int = 3000
+    photograph: Photograph = "camera"
+    """One of `ntkdip.data.photograph`, as grey values."""
+    size: int = 128
+    """Pixels a side."""
+    kept: float = 0.5
+    """Share of the pixels that are known, drawn at random."""
     seed: int = 0
-    """Of weights, input and noise on it."""
-    record_every: int = 20
-    """Steps between records."""
-    slope: float = 0.0
-    """Of the U-Net's leaky ReLU below zero."""
+    """Of the pixels and the noise."""
+    sigma: float = 0.0
+    """Noise a pixel; the image's maximum is at most 1."""
 
-    def cell(self, label: str) -> Cell:
-        """The cell that trains it."""
-        return Cell(f"{label}, seed {self.seed}", train, self)
+    @property
+    def name(self) -> str:
+        """Photograph, size and share."""
+        return f"{self.photograph}, {self.size}², {self.kept:.0%}"
+
+    def build(self) -> Built:
+        """Truth, operator and data; the reference is the biharmonic interpolation."""
+        truth = data.photograph(self.photograph, self.size)
+        if truth.ndim == 3:
+            truth = truth.mean(axis=-1)
+        truth = truth.astype(np.float32)
+        mask = operators.masks.random_pixels(truth.shape, self.kept, seed=self.seed)
+        A = operators.pixel_mask(mask)
+        y, norm = _noisy(np.asarray(A(truth)), self.sigma, self.seed)
+        return Built(truth, A, y, baselines.biharmonic_inpainting(A, y), norm)
 
 
-def train(trial: Trial) -> dict[str, Any]:
-    """Train a network and score what comes of it.
-
-    Returns
-    -------
-    ``step`` (t,) and each record (t,), as in `ntkdip.training.Outcome`; ``psnr of final`` and
-    so on for every kind of image there is, beside ``step of final`` and ``final`` itself; the
-    network's inputs as ``input_steps`` and ``inputs``.  A rule that did not trigger has no image.
-    """
-    p = trial.problem.build()
-    settings = Settings(
-        steps=trial.steps, record_every=trial.record_every, optimiser=trial.optimiser
-    )
-    net = networks.unet(
-        trial.channels, complex_image=p.A.domain.is_complex, slope=trial.slope
-    )  # fmt: skip
-    run = training.reconstruct(
-        net, p.A, p.y, trial.method, key=jax.random.key(trial.seed), settings=settings,
-        truth=p.truth, reference=another_contrast(p.truth), rules=p.rules,
-    )  # fmt: skip
-    (outcome,) = run.outcomes
-    unused = {name for name, pick in outcome.stopped.items() if not pick.triggered}
-    images = {name: image for name, image in outcome.images.items() if name not in unused}
-    found: dict[str, Any] = dict(outcome.metrics)
-    steps = run.picked_steps()
-    for kind, image in images.items():
-        found |= {f"{name} of {kind}": score(image, p.truth) for name, score in SCORES.items()}
-        found |= {f"step of {kind}": int(steps[kind][0]), kind: image}
-    return found | {"input_steps": outcome.input_steps, "inputs": outcome.inputs}
+Problem = Mri | Inpainting
+"""What can be built, and stand in a cell's settings."""
 
 
 def another_contrast(truth: np.ndarray) -> np.ndarray:
     """A scan of the same subject with another contrast: magnitudes, squared."""
     return np.abs(truth).astype(np.float32) ** 2
+
+
+def _noisy(clean: np.ndarray, sigma: float, seed: int) -> tuple[np.ndarray, float | None]:
+    if not sigma:
+        return clean, None
+    y = data.add_noise(clean, sigma=sigma, seed=seed)
+    return y, training.expected_noise_norm(sigma, y.size)

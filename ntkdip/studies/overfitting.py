@@ -10,9 +10,10 @@ import matplotlib.pyplot as plt
 
 from ntkdip import plotting, training
 from ntkdip.studies.cells import Cell, Result
-from ntkdip.studies.imaging import Mri, Trial
+from ntkdip.studies.imaging import Mri
 from ntkdip.studies.study import Picture, Report, Study
 from ntkdip.studies.tables import Entry, Spread, Table
+from ntkdip.studies.trials import Trial, UNet
 from ntkdip.studies.verdicts import Verdict, paired
 from ntkdip.training import Optimiser
 from ntkdip.training.results import AVERAGED, BEST, FINAL
@@ -38,10 +39,8 @@ class OverfittingConfiguration:
     """Its rates, chosen on another mask."""
     vanilla_rate: float = 1e-2
     """Vanilla's best constant rate, on another mask; falling, it starts from there."""
-    channels: tuple[int, ...] = (16, 32, 64, 64)
-    """Of the U-Net's levels."""
-    slope: float = 0.0
-    """Of its leaky ReLU."""
+    net: UNet = dataclasses.field(default_factory=UNet)
+    """Trained anew by every contender from every seed."""
     steps: int = 10_560
     """Of every run: 1.5 times the step of vanilla's best, or more."""
     record_every: int = 20
@@ -67,12 +66,12 @@ class OverfittingConfiguration:
 
 PRESETS = {
     "smoke": OverfittingConfiguration(
-        Mri(size=32, coils=4, seed=3), channels=(4, 8), steps=20, record_every=5, seeds=2
+        Mri(size=32, coils=4, seed=3), net=UNet((4, 8)), steps=20, record_every=5, seeds=2
     ),
     "quick": OverfittingConfiguration(
         Mri(size=64, distance=1.5, sigma=0.02, seed=3), training.SelfGuided(alpha=0.1),
         Optimiser(rate=1e-2, input_rate=3e-2, schedule="exponential", final_share=0.01),
-        channels=(8, 16, 16), slope=0.1, steps=2000,
+        net=UNet((8, 16, 16), 0.1), steps=2000,
     ),
     "full": OverfittingConfiguration(),
 }  # fmt: skip
@@ -82,7 +81,7 @@ def cells(c: OverfittingConfiguration) -> dict[Any, Cell]:
     """A cell for each contender and seed."""
     return {
         (name, seed): Trial(
-            c.problem, method, optimiser, c.channels, c.steps, seed, c.record_every, c.slope
+            c.problem, method, optimiser, c.net, c.steps, seed, c.record_every
         ).cell(name)
         for name, (method, optimiser) in c.contenders.items()
         for seed in range(c.seeds)

@@ -86,3 +86,19 @@ def test_readouts_that_are_none_are_refused() -> None:
             k.crop_readout(size)
     with pytest.raises(ValueError, match="axis 0 or 1; got axis=2"):
         k.crop_readout(20, axis=2)
+
+
+def test_brain_slices_are_another_head() -> None:
+    low, middle, small = data.brain_slice(3), data.brain_slice(12), data.brain_slice(12, 64)
+    assert (low.shape, small.shape) == ((128, 128), (64, 64))
+    assert abs(middle).max() == pytest.approx(1)
+    # A 96 x 128 plane in a square: bands of zeros above and below.
+    assert abs(middle[:16]).max() < 1e-12 < abs(middle[20:]).max()
+    assert np.corrcoef(abs(low).ravel(), abs(middle).ravel())[0, 1] < 0.95
+    # The reduced slice is the middle of the larger one's k-space; the phase is the head's.
+    np.testing.assert_allclose(
+        np.angle(middle[64, 40:90]), np.angle(data.mri_slice(128)[64, 40:90]), atol=1e-9
+    )
+    for given in ((2, 128), (24, 128), (12, 129), (12, 1)):
+        with pytest.raises(ValueError, match="slices of the brain are 3 to 23"):
+            data.brain_slice(*given)

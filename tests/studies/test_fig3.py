@@ -1,57 +1,12 @@
-"""The study of the regulariser, and the trials that it shares with others."""
+"""The study of the regulariser."""
 
 from __future__ import annotations
-
-import dataclasses
 
 import numpy as np
 import pytest
 
-from ntkdip import metrics, training
 from ntkdip.studies import fig3
 from ntkdip.studies.cells import Result
-from ntkdip.studies.imaging import Mri, Trial, train
-from ntkdip.studies.methods import MethodsConfiguration, mri_problem
-from ntkdip.training import Optimiser
-
-TINY = Mri(size=16, coils=2)
-TRIAL = Trial(TINY, training.SelfGuided(), Optimiser(), channels=(4, 4), steps=3, record_every=1)
-
-
-@pytest.fixture(scope="module")
-def trained() -> Result:
-    return {name: np.asarray(value) for name, value in train(TRIAL).items()}
-
-
-def test_the_problem_is_that_of_the_methods() -> None:
-    ours = Mri(size=32, seed=1).build()
-    theirs = mri_problem(MethodsConfiguration(size=32, mask_seed=1))
-    np.testing.assert_array_equal(ours.y, theirs.y)
-    assert ours.noise_norm == pytest.approx(0.01 * np.sqrt(ours.y.size))
-    noise = np.linalg.norm(ours.y - np.asarray(ours.A(ours.truth.astype(np.complex64))))
-    assert noise == pytest.approx(ours.noise_norm, rel=0.05)
-    clean = dataclasses.replace(TINY, sigma=0.0).build()
-    assert clean.noise_norm is None
-    assert [rule.name for rule in clean.rules] == ["windowed variance"]
-
-
-def test_a_trial_holds_scores_curves_and_images(trained) -> None:
-    truth = TINY.build().truth
-    for kind in ("final", "averaged", "oracle best"):
-        assert trained[f"psnr of {kind}"] == pytest.approx(metrics.psnr(trained[kind], truth))
-        assert trained[f"ssim of {kind}"] == pytest.approx(metrics.ssim(trained[kind], truth))
-    assert trained["step"].tolist() == [0, 1, 2, 3]
-    assert trained["psnr"][-1] == pytest.approx(float(trained["psnr of final"]), abs=1e-3)
-    # Three steps neither bring the residual down to the noise nor fill a window.
-    assert not {"discrepancy", "windowed variance"} & set(trained)
-    assert trained["inputs"].shape[1:] == (16, 16, 2)
-
-
-def test_a_trial_repeats_itself_and_seeds_differ(trained) -> None:
-    again = train(TRIAL)
-    np.testing.assert_array_equal(again["final"], trained["final"])
-    other = train(dataclasses.replace(TRIAL, seed=1))
-    assert np.abs(other["final"] - trained["final"]).max() > 1e-3
 
 
 def _faked(c: fig3.Fig3Configuration, finals: dict[float, float]) -> dict[object, Result]:

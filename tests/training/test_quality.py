@@ -1,6 +1,6 @@
 """Floors of quality on real images at small size, three seeds, in the time CI has.
 
-The full-size figures are in the README; ``ntkdip study methods --preset full`` makes them.
+The full-size figures are in the README; the studies ``overfitting`` and ``mri`` make them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ntkdip import baselines, data, metrics, networks, operators, training
-from ntkdip.studies.methods import MethodsConfiguration, mri_problem
+from ntkdip.studies.imaging import Mri
 
 KEY = jax.random.key(0)
 STEPS = 400
@@ -30,8 +30,7 @@ def _unet(complex_image: bool) -> networks.FlaxNetwork:
 @pytest.fixture(scope="module")
 def mri():
     # Rates and slope were chosen on mask 0.
-    configuration = MethodsConfiguration(size=64, distance=1.5, sigma=0.02, mask_seed=3)
-    problem = mri_problem(configuration)
+    problem = Mri(size=64, distance=1.5, sigma=0.02, seed=3).build()
 
     def run(method: training.Method, **options) -> training.Reconstruction:
         return training.reconstruct(
