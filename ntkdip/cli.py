@@ -253,6 +253,7 @@ def study(
             "stopping",
             "mri",
             "inpainting",
+            "ablation",
             "all",
         ],
         tyro.conf.Positional,
@@ -273,6 +274,7 @@ def study(
             ``stopping``: rules that do not see the truth beside the best iteration.
             ``mri``: deep image priors side by side on undersampled slices, beside compressed
             sensing. ``inpainting``: the same on photographs of which a share is known.
+            ``ablation``: what each part of self-guided deep image prior gives.
             ``all``: every one of them, and one page over all.
         preset: how many widths, seeds and masks.
         out: output folder. What was finished in it is not computed again.

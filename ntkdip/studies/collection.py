@@ -21,6 +21,7 @@ STUDIES = {
     "stopping": "stopping",
     "mri": "mri",
     "inpainting": "inpainting",
+    "ablation": "ablation",
 }
 """Module of every study."""
 
