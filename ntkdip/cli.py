@@ -254,6 +254,7 @@ def study(
             "mri",
             "inpainting",
             "ablation",
+            "supervised",
             "all",
         ],
         tyro.conf.Positional,
@@ -275,6 +276,7 @@ def study(
             ``mri``: deep image priors side by side on undersampled slices, beside compressed
             sensing. ``inpainting``: the same on photographs of which a share is known.
             ``ablation``: what each part of self-guided deep image prior gives.
+            ``supervised``: a taught network and a self-guided one, in and out of distribution.
             ``all``: every one of them, and one page over all.
         preset: how many widths, seeds and masks.
         out: output folder. What was finished in it is not computed again.

@@ -22,6 +22,7 @@ STUDIES = {
     "mri": "mri",
     "inpainting": "inpainting",
     "ablation": "ablation",
+    "supervised": "supervised",
 }
 """Module of every study."""
 

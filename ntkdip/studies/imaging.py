@@ -13,6 +13,10 @@ DISCREPANCY = 1.05
 """Residual over the noise at which a run is stopped; from 1 to 1.05 little changes (two masks)."""
 
 
+SPOT = 3
+"""Side in pixels of the spot that a slice can be given."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Built:
     """A problem ready to be solved.
@@ -66,6 +70,9 @@ class Mri:
     brain: int | None = None
     """Slice of `ntkdip.data.brain_slice`; None: `ntkdip.data.mri_slice`, another head."""
 
+    spot: float = 0.0
+    """Magnitude added to the truth in a square of `SPOT` pixels a side, in tissue."""
+
     @property
     def subject(self) -> str:
         """What is scanned."""
@@ -76,12 +83,20 @@ class Mri:
         """Subject, size and acceleration."""
         return f"{self.subject}, {self.size}², {self.acceleration:g}x"
 
+    @property
+    def inside(self) -> np.ndarray:
+        """Where the spot is, or would be: ``(size, size)`` booleans."""
+        first = round(0.4 * self.size)
+        rows, columns = np.indices((self.size, self.size))
+        return (abs(rows - first - 1) <= SPOT // 2) & (abs(columns - first - 1) <= SPOT // 2)
+
     def build(self) -> Built:
         """Truth, operator and data."""
         if self.brain is None:
             truth = data.mri_slice(self.size)
         else:
             truth = data.brain_slice(self.brain, self.size)
+        truth = truth + self.spot * self.inside * np.exp(1j * np.angle(truth))
         maps = data.ring_sensitivities(truth.shape, self.coils, distance=self.distance)
         mask = operators.masks.random_lines(truth.shape, self.acceleration, seed=self.seed)
         A = operators.multi_coil_fourier(mask, maps)

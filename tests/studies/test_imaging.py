@@ -54,3 +54,13 @@ def test_another_contrast_keeps_structure_and_loses_phase() -> None:
     other = another_contrast(truth)
     assert not np.iscomplexobj(other)
     assert np.array_equal(np.argsort(other, axis=None), np.argsort(abs(truth), axis=None))
+
+
+def test_a_spot_is_added_in_tissue() -> None:
+    plain, spotted = Mri(size=64, brain=12), Mri(size=64, brain=12, spot=0.3)
+    before, after = plain.build().truth, spotted.build().truth
+    assert spotted.inside.sum() == 9
+    np.testing.assert_allclose((abs(after) - abs(before))[spotted.inside], 0.3, atol=1e-12)
+    np.testing.assert_array_equal(after[~spotted.inside], before[~spotted.inside])
+    for problem in (plain, Mri(size=64)):
+        assert abs(problem.build().truth)[problem.inside].min() > 0.1
