@@ -255,6 +255,7 @@ def study(
             "inpainting",
             "ablation",
             "supervised",
+            "robustness",
             "all",
         ],
         tyro.conf.Positional,
@@ -277,6 +278,7 @@ def study(
             sensing. ``inpainting``: the same on photographs of which a share is known.
             ``ablation``: what each part of self-guided deep image prior gives.
             ``supervised``: a taught network and a self-guided one, in and out of distribution.
+            ``robustness``: more noise, other lines and an unexpected detail.
             ``all``: every one of them, and one page over all.
         preset: how many widths, seeds and masks.
         out: output folder. What was finished in it is not computed again.

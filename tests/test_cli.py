@@ -125,6 +125,7 @@ def test_demo_small(tmp_path: Path) -> None:
         ("fig3", ("alpha", "averaged", "lost from best")),
         ("overfitting", ("vanilla, constant rate", "steps over")),
         ("mri", ("CG-SENSE", "aSeqDIP", "kernel self-guidance", "head, 32², 8x")),
+        ("robustness", ("share of the spot", "other lines")),
         ("supervised", ("as taught", "little data")),
         ("ablation", ("denoiser", "(base)")),
         ("inpainting", ("biharmonic", "Deep Decoder", "camera, 32², 25%")),

@@ -23,6 +23,7 @@ STUDIES = {
     "inpainting": "inpainting",
     "ablation": "ablation",
     "supervised": "supervised",
+    "robustness": "robustness",
 }
 """Module of every study."""
 
