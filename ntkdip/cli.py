@@ -245,6 +245,7 @@ def _check_table(checks: Sequence[Check]) -> Table:
 def study(
     name: Annotated[
         Literal[
+            "fig1",
             "fig3",
             "overfitting",
             "width",
@@ -268,7 +269,8 @@ def study(
     """Run a study and write its report: page, figures (PNG, PDF), tables (CSV, Markdown).
 
     Args:
-        name: ``fig3``: self-guided deep image prior with and without its regulariser.
+        name: ``fig1``: the 1D square signal, Deep Decoder and WCNN, input by input.
+            ``fig3``: self-guided deep image prior with and without its regulariser.
             ``overfitting``: self-guided and vanilla long after vanilla's best step.
             ``width``: training against its prediction, and NTK drift, against width, with
             momentum and Adam too. ``joint``: training the input too, against its movement.

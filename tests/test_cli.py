@@ -122,6 +122,7 @@ def test_demo_small(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
+        ("fig1", ("bare reference", "coherence", "distance", "infinite width")),
         ("fig3", ("alpha", "averaged", "lost from best")),
         ("overfitting", ("vanilla, constant rate", "steps over")),
         ("mri", ("CG-SENSE", "aSeqDIP", "kernel self-guidance", "head, 32², 8x")),

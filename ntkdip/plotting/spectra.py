@@ -15,6 +15,8 @@ from ntkdip.spectrum import EigenvectorContent, KernelContent, SpectralDensity
 FLOOR = 1e-12
 """Relative eigenvalues below this are float64 rounding."""
 
+Extend = Literal["neither", "max"]
+
 DYNAMIC_RANGE = 1e-6
 """Smallest relative coupling that the logarithmic picture shows."""
 
@@ -57,13 +59,18 @@ def density_curve(ax: Axes, densities: Mapping[str, SpectralDensity]) -> Axes:
     return ax
 
 
-def eigenvector_fourier(ax: Axes, content: EigenvectorContent, name: str) -> Axes:
-    """``|F V|``: one column an eigenvector, sorted by mean frequency; rows are radii."""
+def eigenvector_fourier(
+    ax: Axes, content: EigenvectorContent, name: str, *, peak: float = 1.0
+) -> Axes:
+    """``|F V|``: one column an eigenvector, sorted by mean frequency; rows are radii.
+
+    The scale ends at ``peak``, which larger values are drawn as.
+    """
     image = ax.imshow(
         content.magnitude,
         cmap=HEAT,
         vmin=0,
-        vmax=1,
+        vmax=peak,
         aspect="auto",
         origin="lower",
         extent=(0.5, content.mean.size + 0.5, content.radius[0] - 0.5, content.radius[-1] + 0.5),
@@ -73,7 +80,8 @@ def eigenvector_fourier(ax: Axes, content: EigenvectorContent, name: str) -> Axe
         xlabel=f"leading {content.mean.size} eigenvectors, by mean frequency",
         ylabel="$|k|$ (cycles / field of view)",
     )
-    ax.figure.colorbar(image, ax=ax, label="$|F V|$ (a column has norm 1)")
+    extend: Extend = "max" if peak < 1 else "neither"
+    ax.figure.colorbar(image, ax=ax, label="$|F V|$ (a column has norm 1)", extend=extend)
     return ax
 
 
@@ -86,17 +94,13 @@ def kernel_fourier(ax: Axes, content: KernelContent, name: str) -> Axes:
 
 
 def kernel_coherence(ax: Axes, content: KernelContent, name: str) -> Axes:
-    """``|F W F^H|`` over the root of its diagonal entries: 1 on it, 0 where nothing couples.
+    """`ntkdip.spectrum.KernelContent.coherence`: 1 on the diagonal, 0 where nothing couples.
 
-    The scale ends at 0.5, because off the diagonal values are small.  Frequencies that
-    the kernel does not reach (diagonal below `FLOOR` of the largest) are shown as 0.
+    The scale ends at 0.5, because off the diagonal values are small.
     """
-    diagonal = np.diag(content.magnitude)
-    root = np.sqrt(np.where(diagonal > FLOOR * diagonal.max(), diagonal, np.inf))
-    coherence = content.magnitude / np.outer(root, root)
     title = f"{name}: coherence between frequencies"
     label = r"$|F W F^H|_{kk'} / \sqrt{|F W F^H|_{kk} |F W F^H|_{k'k'}}$"
-    return _by_radius(ax, coherence, content.radius, Normalize(0, 0.5), title, label, "max")
+    return _by_radius(ax, content.coherence, content.radius, Normalize(0, 0.5), title, label, "max")
 
 
 def _by_radius(
@@ -106,7 +110,7 @@ def _by_radius(
     scale: Normalize,
     title: str,
     label: str,
-    extend: Literal["neither", "max"] = "neither",
+    extend: Extend = "neither",
 ) -> Axes:
     image = ax.imshow(values, cmap=HEAT, norm=scale, interpolation="antialiased")
     wanted = np.r_[0, np.arange(10, radius[-1] + 1, 5)]

@@ -16,6 +16,9 @@ from jaxtyping import Float, Float64
 from ntkdip.kernels import Kernel
 from ntkdip.spaces import Space
 
+UNREACHED = 1e-12
+"""Share of the largest diagonal entry below which one is float64 rounding."""
+
 
 class EigenvectorContent(NamedTuple):
     """Where in k-space eigenvectors live, columns sorted by mean frequency.
@@ -99,6 +102,26 @@ class KernelContent(NamedTuple):
     radius: Float64[np.ndarray, " q"]
     magnitude: Float64[np.ndarray, "q q"]
     off_diagonal: float
+
+    @property
+    def coherence(self) -> Float64[np.ndarray, "q q"]:
+        """``magnitude`` over the root of its diagonal entries: 1 on it, 0 where nothing couples.
+
+        Frequencies that the kernel does not reach (diagonal below `UNREACHED` of the largest)
+        have 0.
+        """
+        diagonal = np.diag(self.magnitude)
+        root = np.sqrt(np.where(diagonal > UNREACHED * diagonal.max(), diagonal, np.inf))
+        return self.magnitude / np.outer(root, root)
+
+    @property
+    def mean_coherence(self) -> float:
+        """Root mean square of `coherence` between frequencies of different radius.
+
+        Unlike ``off_diagonal`` it is not ruled by the few largest entries.
+        """
+        apart = self.radius[:, None] != self.radius
+        return float(np.sqrt(np.mean(self.coherence[apart] ** 2)))
 
 
 def kernel_content(W: Kernel) -> KernelContent:

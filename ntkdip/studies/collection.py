@@ -13,6 +13,7 @@ from ntkdip.studies.pages import render
 from ntkdip.studies.study import CELLS, Study, Written, require_complete, run_shard, run_study
 
 STUDIES = {
+    "fig1": "fig1",
     "fig3": "fig3",
     "overfitting": "overfitting",
     "width": "scaling",

@@ -66,17 +66,30 @@ class Problem:
     network: Callable[[int], networks.Architecture]
 
 
-def reference_problem() -> tuple[np.ndarray, operators.LinearOperator, np.ndarray, np.ndarray]:
+def reference_problem(
+    seed: int = 0,
+) -> tuple[np.ndarray, operators.LinearOperator, np.ndarray, np.ndarray]:
     """The 1D reference problem of the design page (section 1), noise-free.
+
+    Parameters
+    ----------
+    seed
+        Of the mask; the reference numbers are on 0.
 
     Returns
     -------
-    Truth (256,), operator with 137 samples, data (137,), zero-filled image (256,).
+    Truth (256,), operator with p samples, data (p,), zero-filled image (256,); p is 137 for
+    seed 0.
     """
     truth = data.square_signal(256)
-    mask = operators.masks.random_conjugate_pairs(256)
+    mask = operators.masks.random_conjugate_pairs(256, seed=seed)
     A = operators.masked_fourier(mask, complex_image=False)
     return truth, A, *measured(A, truth)
+
+
+def reference_wcnn(width: int) -> networks.Architecture:
+    """The WCNN of the 1D reference problem: real, kernel size 9, depth 4."""
+    return networks.wide_cnn(width, depth=4, kernel_size=9, complex_image=False)
 
 
 def width_problem(name: str) -> Problem:
@@ -85,8 +98,8 @@ def width_problem(name: str) -> Problem:
     Parameters
     ----------
     name
-        ``1D``: `reference_problem` and a real WCNN, kernel size 9, depth 4.  ``2D``: the MRI
-        slice at 16x16, 4 of 16 lines, and a complex WCNN, kernel size 3, depth 4.
+        ``1D``: `reference_problem` and `reference_wcnn`.  ``2D``: the MRI slice at 16x16, 4 of
+        16 lines, and a complex WCNN, kernel size 3, depth 4.
 
     Returns
     -------
@@ -98,10 +111,7 @@ def width_problem(name: str) -> Problem:
         If there is no such setting.
     """
     if name == "1D":
-        return Problem(
-            *reference_problem(),
-            lambda width: networks.wide_cnn(width, depth=4, kernel_size=9, complex_image=False),
-        )
+        return Problem(*reference_problem(), reference_wcnn)
     if name != "2D":
         raise ValueError(f"the width study knows the problems 1D and 2D; got {name!r}")
     truth = data.mri_slice(16)

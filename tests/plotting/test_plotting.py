@@ -92,6 +92,8 @@ def test_eigenvector_picture_has_unit_columns(ax, kernel) -> None:
     plotting.eigenvector_fourier(ax, content, "WCNN")
     shown = np.asarray(ax.images[0].get_array())
     np.testing.assert_allclose(np.linalg.norm(shown, axis=0), 1.0)
+    plotting.eigenvector_fourier(ax, content, "WCNN", peak=0.5)
+    assert [image.get_clim() for image in ax.images] == [(0.0, 1.0), (0.0, 0.5)]
 
 
 def test_images_share_their_scale(ax) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ntkdip import spectrum
+from ntkdip.kernels import DenseKernel
 from ntkdip.spaces import Space
 from tests.spectrum.kernels import CASES, circulant, fourier_matrix, random
 
@@ -26,6 +27,21 @@ def test_kernel_content_is_the_matrix_product(shape, is_complex) -> None:
     order = np.argsort(spectrum.frequency_radius(shape).ravel(), kind="stable")
     np.testing.assert_allclose(content.magnitude, direct[np.ix_(order, order)], atol=1e-10)
     assert np.linalg.norm(content.magnitude) == pytest.approx(np.linalg.norm(W.dense()))
+
+
+@pytest.mark.parametrize(("shape", "is_complex"), CASES)
+def test_coherence_sees_the_coupling_of_weak_frequencies(shape, is_complex) -> None:
+    uncoupled = spectrum.kernel_content(circulant(shape, is_complex))
+    assert uncoupled.mean_coherence < 1e-10
+    np.testing.assert_allclose(np.diag(uncoupled.coherence), 1.0)
+    W = random(shape, is_complex)
+    coupled = spectrum.kernel_content(W)
+    assert coupled.mean_coherence > 0.1
+    # The mean image in front of everything hides the coupling from the energy alone.
+    loud = DenseKernel(W.dense() + 1e4 * np.trace(W.dense()), W.space)
+    content = spectrum.kernel_content(loud)
+    assert content.off_diagonal < 1e-3
+    assert content.mean_coherence == pytest.approx(coupled.mean_coherence, rel=0.2)
 
 
 def test_a_pure_mode_has_one_frequency_and_no_spread() -> None:
