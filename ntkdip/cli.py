@@ -247,6 +247,7 @@ def study(
         Literal[
             "fig1",
             "fig3",
+            "fig4",
             "overfitting",
             "width",
             "joint",
@@ -271,6 +272,7 @@ def study(
     Args:
         name: ``fig1``: the 1D square signal, Deep Decoder and WCNN, input by input.
             ``fig3``: self-guided deep image prior with and without its regulariser.
+            ``fig4``: the input of self-guided deep image prior, and what its kernel sees.
             ``overfitting``: self-guided and vanilla long after vanilla's best step.
             ``width``: training against its prediction, and NTK drift, against width, with
             momentum and Adam too. ``joint``: training the input too, against its movement.

@@ -127,6 +127,7 @@ def test_demo_small(tmp_path: Path) -> None:
         ("overfitting", ("vanilla, constant rate", "steps over")),
         ("mri", ("CG-SENSE", "aSeqDIP", "kernel self-guidance", "head, 32², 8x")),
         ("robustness", ("share of the spot", "other lines")),
+        ("fig4", ("alignment", "true image as input")),
         ("supervised", ("as taught", "little data")),
         ("ablation", ("denoiser", "(base)")),
         ("inpainting", ("biharmonic", "Deep Decoder", "camera, 32², 25%")),

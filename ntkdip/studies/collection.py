@@ -15,6 +15,7 @@ from ntkdip.studies.study import CELLS, Study, Written, require_complete, run_sh
 STUDIES = {
     "fig1": "fig1",
     "fig3": "fig3",
+    "fig4": "fig4",
     "overfitting": "overfitting",
     "width": "scaling",
     "joint": "joint",
