@@ -246,6 +246,7 @@ def study(
     name: Annotated[
         Literal[
             "fig1",
+            "fig2",
             "fig3",
             "fig4",
             "overfitting",
@@ -271,6 +272,7 @@ def study(
 
     Args:
         name: ``fig1``: the 1D square signal, Deep Decoder and WCNN, input by input.
+            ``fig2``: error by bands of frequency, measured and as Theorem 2 has it.
             ``fig3``: self-guided deep image prior with and without its regulariser.
             ``fig4``: the input of self-guided deep image prior, and what its kernel sees.
             ``overfitting``: self-guided and vanilla long after vanilla's best step.

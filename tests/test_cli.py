@@ -128,6 +128,7 @@ def test_demo_small(tmp_path: Path) -> None:
         ("mri", ("CG-SENSE", "aSeqDIP", "kernel self-guidance", "head, 32², 8x")),
         ("robustness", ("share of the spot", "other lines")),
         ("fig4", ("alignment", "true image as input")),
+        ("fig2", ("peak PSNR", "high (%)")),
         ("supervised", ("as taught", "little data")),
         ("ablation", ("denoiser", "(base)")),
         ("inpainting", ("biharmonic", "Deep Decoder", "camera, 32², 25%")),

@@ -14,6 +14,7 @@ from ntkdip.studies.study import CELLS, Study, Written, require_complete, run_sh
 
 STUDIES = {
     "fig1": "fig1",
+    "fig2": "fig2",
     "fig3": "fig3",
     "fig4": "fig4",
     "overfitting": "overfitting",

@@ -156,7 +156,7 @@ def train_centred(
     params: nnx.State,
     z: Float[Array, "*pixels channels"],
     A: LinearOperator,
-    y: Complex[np.ndarray, " p"],
+    y: Complex[np.ndarray, "..."],
     step_size: float,
     record_at: Sequence[float] | np.ndarray,
     name: str,

@@ -60,7 +60,7 @@ class Mri:
     acceleration: float = 4.0
     """All lines over sampled ones."""
     seed: int = 0
-    """Of lines and noise."""
+    """Of lines, and of noise unless that has its own."""
     coils: int = 8
     """On a ring of radius ``distance`` half-fields-of-view."""
     distance: float = 1.05
@@ -70,6 +70,8 @@ class Mri:
     brain: int | None = None
     """Slice of `ntkdip.data.brain_slice`; None: `ntkdip.data.mri_slice`, another head."""
 
+    noise_seed: int | None = None
+    """Of the noise alone."""
     spot: float = 0.0
     """Magnitude added to the truth in a square of `SPOT` pixels a side, in tissue."""
 
@@ -101,7 +103,8 @@ class Mri:
         mask = operators.masks.random_lines(truth.shape, self.acceleration, seed=self.seed)
         A = operators.multi_coil_fourier(mask, maps)
         clean = np.asarray(A(truth.astype(np.complex64)))
-        y, norm = _noisy(clean, self.sigma, self.seed)
+        seed = self.seed if self.noise_seed is None else self.noise_seed
+        y, norm = _noisy(clean, self.sigma, seed)
         return Built(truth, A, y, another_contrast(truth), norm)
 
 
