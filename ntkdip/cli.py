@@ -251,6 +251,7 @@ def study(
             "fig4",
             "overfitting",
             "width",
+            "drift",
             "joint",
             "self-guidance",
             "stopping",
@@ -277,7 +278,8 @@ def study(
             ``fig4``: the input of self-guided deep image prior, and what its kernel sees.
             ``overfitting``: self-guided and vanilla long after vanilla's best step.
             ``width``: training against its prediction, and NTK drift, against width, with
-            momentum and Adam too. ``joint``: training the input too, against its movement.
+            momentum and Adam too. ``drift``: the NTK and the distance on the way, step by step.
+            ``joint``: training the input too, against its movement.
             ``self-guidance``: the kernel's own reconstruction as its input, mask by mask.
             ``stopping``: rules that do not see the truth beside the best iteration.
             ``mri``: deep image priors side by side on undersampled slices, beside compressed

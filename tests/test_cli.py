@@ -133,6 +133,7 @@ def test_demo_small(tmp_path: Path) -> None:
         ("ablation", ("denoiser", "(base)")),
         ("inpainting", ("biharmonic", "Deep Decoder", "camera, 32², 25%")),
         ("width", ("gradient descent", "momentum", "Adam", "exponent")),
+        ("drift", ("gradient descent", "Adam", "after the first step")),
         ("joint", ("input rate", "movement")),
         ("self-guidance", ("median", "true image")),
         ("stopping", ("oracle", "GSURE", "known", "estimated")),

@@ -25,7 +25,7 @@ from ntkdip.plotting.spectra import (
 )
 from ntkdip.plotting.style import COLOURS, colour, colours, style
 from ntkdip.plotting.subspaces import alignment_curve, angle_curve
-from ntkdip.plotting.widths import movement_curves, width_scaling
+from ntkdip.plotting.widths import movement_curves, runs_by_width, width_scaling
 
 __all__ = [
     "COLOURS",
@@ -63,6 +63,7 @@ __all__ = [
     "power_law",
     "psnr_curves",
     "recovery_map",
+    "runs_by_width",
     "sampling_mask",
     "sources_map",
     "step_curves",

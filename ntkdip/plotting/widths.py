@@ -6,9 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ntkdip.plotting.style import colours
+
+VIRIDIS = colormaps["viridis"]
+"""For what has an order, from dark to light."""
 
 
 def width_scaling(
@@ -102,4 +107,44 @@ def movement_curves(
     ax.set(xlabel=r"movement of the input $\|z_t - z_0\| / \|z_0\|$ (relative)", ylabel=quantity)
     ax.grid(True, which="major")
     ax.legend()
+    return ax
+
+
+def runs_by_width(
+    ax: Axes,
+    runs: Mapping[int, Sequence[tuple[Float[np.ndarray, " T"], Float[np.ndarray, " T"]]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+) -> Axes:
+    """Runs of several widths on logarithmic axes: thin lines are seeds, thick ones their mean.
+
+    Parameters
+    ----------
+    ax
+        Where to draw.
+    runs
+        For each width ``(x, y)`` of every seed, positive and as long for all; means are
+        geometric, in both directions.
+    xlabel, ylabel, title
+        With the units, and what is shown.
+
+    Returns
+    -------
+    The axes; an open circle is where the mean begins.
+    """
+    palette = dict(zip(sorted(runs), VIRIDIS(np.linspace(0, 0.85, len(runs))), strict=True))
+    for width, seeds in sorted(runs.items()):
+        for x, y in seeds:
+            ax.loglog(x, y, color=palette[width], linewidth=0.6, alpha=0.4)
+        x, y = np.exp(np.mean(np.log(np.array(seeds)), axis=0))
+        ax.loglog(x, y, "o-", color=palette[width], markersize=3, label=f"{width}")
+        ax.plot(x[0], y[0], "o", color=palette[width], markersize=6, markerfacecolor="white")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.grid(True, which="major")
     return ax

@@ -19,6 +19,7 @@ STUDIES = {
     "fig4": "fig4",
     "overfitting": "overfitting",
     "width": "scaling",
+    "drift": "drift",
     "joint": "joint",
     "self-guidance": "self_guidance",
     "stopping": "stopping",

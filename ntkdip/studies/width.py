@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 import jax
 import numpy as np
 import optax
-from jaxtyping import Array, Inexact
+from flax import nnx
+from jaxtyping import Array, Float, Inexact
 
 from ntkdip import data, kernels, metrics, networks, operators, theory, training
 from ntkdip.studies.measurement import measured
@@ -128,36 +129,70 @@ def accurately() -> AbstractContextManager[object]:
     return jax.default_matmul_precision("highest")
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Start:
+    """A centred network before training: where every method begins, and its kernel there."""
+
+    net: networks.Architecture
+    z: Array
+    params: nnx.State
+    descent: theory.KernelRegime
+    objective: training.Objective
+
+    def kernel(self, params: nnx.State) -> kernels.Kernel:
+        """The empirical kernel at other parameters."""
+        return kernels.empirical(self.net, params, self.z)
+
+    def drift(self, params: nnx.State) -> float:
+        """``||W_t - W_0||_F / ||W_0||_F`` at other parameters."""
+        return kernels.drift(self.kernel(params), self.descent.W)
+
+
+def start(problem: Problem, width: int, seed: int) -> Start:
+    """The network of one width and seed, which sees the zero-filled image."""
+    net, z = problem.network(width), networks.as_input(problem.zero_filled)
+    params = net.init(z, key=jax.random.key(seed))
+    descent = theory.KernelRegime(kernels.empirical(net, params, z), problem.A)
+    with accurately():
+        objective = training.least_squares(net, problem.A, problem.y, z, centre=params)
+    return Start(net, z, params, descent, objective)
+
+
 def train_one(
     problem: Problem, name: str, width: int, seed: int, methods: Sequence[str]
 ) -> Iterator[WidthRow]:
     """Every method from the same start, with the same kernel."""
-    A, y = problem.A, problem.y
-    net, z = problem.network(width), networks.as_input(problem.zero_filled)
-    params = net.init(z, key=jax.random.key(seed))
-    W = kernels.empirical(net, params, z)
-    descent = theory.KernelRegime(W, A)
-    with accurately():
-        objective = training.least_squares(net, A, y, z, centre=params)
+    y, begun = problem.y, start(problem, width, seed)
     for method in methods:
-        regime, optimiser = _described(method, descent, width)
+        regime, optimiser = described(method, begun.descent, width)
         label = f"{method}, {name}, width {width}, seed {seed}"
         with accurately():
-            run = training.train(objective, params, optimiser, STEPS, name=label)
-        if method == "Adam":
-            distances = [_distance_at_residual(regime, y, image) for image in run.images]
-        else:
-            predicted = regime.trajectory(y, STEPS)
-            distances = list(map(metrics.relative_distance, run.images, predicted))
+            run = training.train(begun.objective, begun.params, optimiser, STEPS, name=label)
+        distances = distances_of(run, method, regime, y)
         yield WidthRow(
             name, method, width, seed, distances[0], distances[1],
             path_distance=_distance_to_path(regime, y, run.images[-1]),
-            drift=kernels.drift(kernels.empirical(net, run.params, z), W),
-            residual=float(np.sqrt(2 * run.losses[-1]) / np.linalg.norm(y)),
+            drift=begun.drift(run.params),
+            residual=float(residuals_of(run, y)[-1]),
         )  # fmt: skip
 
 
-def _described(
+def distances_of(
+    run: training.Run, method: str, regime: theory.KernelRegime, y: np.ndarray
+) -> list[float]:
+    """Relative distance to the prediction at each recorded step, as `WidthRow` defines it."""
+    if method == "Adam":
+        return [_distance_at_residual(regime, y, image) for image in run.images]
+    predicted = regime.trajectory(y, run.steps)
+    return list(map(metrics.relative_distance, run.images, predicted))
+
+
+def residuals_of(run: training.Run, y: np.ndarray) -> Float[np.ndarray, " T"]:
+    """``||A f - y|| / ||y||`` at each recorded step."""
+    return np.sqrt(2 * run.losses) / np.linalg.norm(y)
+
+
+def described(
     method: str, descent: theory.KernelRegime, width: int
 ) -> tuple[theory.KernelRegime, optax.GradientTransformation]:
     """What predicts a method (Adam: gradient descent's regime), and what trains with it."""

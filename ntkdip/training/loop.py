@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -128,6 +128,7 @@ def train(
     key: Array | None = None,
     scan: bool | None = None,
     name: str = "training",
+    observe: Callable[[PyTree], Mapping[str, float]] | None = None,
 ) -> Run:
     """Minimise an objective and record the image at chosen steps.
 
@@ -149,6 +150,8 @@ def train(
         twenty times slower (design page, section 3).
     name
         Shown on the progress bar and in errors.
+    observe
+        Called with what is trained at every recorded step; its numbers join ``scalars``.
 
     Returns
     -------
@@ -175,7 +178,9 @@ def train(
             if fault is not None:
                 kept = _run(stops[: len(records)], records, state.trained)
                 raise DivergenceError(f"{name}: {fault}", kept)
-            records.append(record)
+            seen = {} if observe is None else observe(now.trained)
+            scalars = record.scalars | {key: np.asarray(value) for key, value in seen.items()}
+            records.append(record._replace(scalars=scalars))
             state = now
     return _run(stops, records, state.trained)
 

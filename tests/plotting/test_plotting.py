@@ -96,6 +96,18 @@ def test_eigenvector_picture_has_unit_columns(ax, kernel) -> None:
     assert [image.get_clim() for image in ax.images] == [(0.0, 1.0), (0.0, 0.5)]
 
 
+def test_runs_by_width_have_geometric_means(ax) -> None:
+    x = np.array([1.0, 10.0])
+    runs = {64: [(x, np.array([0.1, 0.4]))], 8: [(x, np.array([1.0, 4.0])), (2 * x, x / x)]}
+    plotting.runs_by_width(ax, runs, xlabel="x", ylabel="y", title="runs")
+    means = {line.get_label(): line for line in ax.lines if line.get_label() in ("8", "64")}
+    assert list(means) == ["8", "64"]
+    np.testing.assert_allclose(means["8"].get_xdata(), np.sqrt(2) * x)
+    np.testing.assert_allclose(means["8"].get_ydata(), [1.0, 2.0])
+    ax.figure.canvas.draw()
+    assert "0.5" in [text.get_text() for text in ax.get_yticklabels()]
+
+
 def test_images_share_their_scale(ax) -> None:
     image = np.array([[0.0, 3j], [1.0, 0.5]])
     grey = plotting.magnitude(ax, image, "title", peak=2.0)

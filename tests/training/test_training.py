@@ -56,6 +56,20 @@ def test_uncentred_training_starts_at_the_network(problem) -> None:
     assert run.losses[1] < run.losses[0]
 
 
+def test_what_is_trained_is_observed_where_it_is_recorded(problem) -> None:
+    net, A, y, z, params = problem
+    objective = training.least_squares(net, A, y, z, centre=params)
+
+    def moved(trained):
+        leaves = zip(jax.tree.leaves(trained), jax.tree.leaves(params), strict=True)
+        return {"moved": max(float(jnp.abs(now - then).max()) for now, then in leaves)}
+
+    run = training.train(objective, params, optax.sgd(1e-3), [0, 1, 4], observe=moved)
+    assert run.scalars["moved"].shape == (3,)
+    assert run.scalars["moved"][0] == 0 < run.scalars["moved"][1]
+    assert run.scalars["moved"][2] == pytest.approx(moved(run.params)["moved"])
+
+
 def test_scan_and_loop_give_the_same_arrays(problem, monkeypatch) -> None:
     monkeypatch.setattr(loop, "STEPS_PER_DISPATCH", 4)
     net, A, y, z, params = problem
