@@ -266,6 +266,7 @@ def study(
     ],
     preset: Literal["smoke", "quick", "full"] = "quick",
     out: Path = Path("ntkdip-study"),
+    data: Path | None = None,
     shard: str | None = None,
     merge: tuple[Path, ...] = (),
 ) -> int:
@@ -290,6 +291,8 @@ def study(
             ``all``: every one of them, and one page over all.
         preset: how many widths, seeds and masks.
         out: output folder. What was finished in it is not computed again.
+        data: for ``mri`` a folder of fully sampled k-space, for ``inpainting`` one of photographs,
+            instead of the samples that ship.
         shard: i/n, to compute the i-th of n parts and no report, on one of n machines.
         merge: output folders of all shards, to make the report from.
     """
@@ -302,7 +305,7 @@ def study(
     if shard is not None:
         if merge:
             raise ValueError("--shard computes a part and --merge makes the report: give one")
-        mine, total = collection.run_shards(name, preset, out, Shard.parse(shard))
+        mine, total = collection.run_shards(name, preset, out, Shard.parse(shard), files=data)
         console.print(f"{mine} of {total} cells are in {escape(str(out))}", soft_wrap=True)
         return 0
 
@@ -316,7 +319,7 @@ def study(
         page = escape(str(found.page))
         console.print(f"[green]{which.name}: {page}[/]{known}", soft_wrap=True)
 
-    collection.run_studies(name, preset, out, merge=merge, tell=tell)
+    collection.run_studies(name, preset, out, files=data, merge=merge, tell=tell)
     return 0
 
 

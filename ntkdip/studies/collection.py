@@ -53,6 +53,7 @@ def run_studies(
     preset: str,
     out: Path,
     *,
+    files: Path | None = None,
     merge: Sequence[Path] = (),
     tell: Callable[[Study[Any], Written], object] | None = None,
 ) -> list[Written]:
@@ -66,6 +67,8 @@ def run_studies(
         ``smoke``, ``quick`` or ``full``.
     out
         Folder; finished cells lie in ``out/cells``, and what is there is not computed again.
+    files
+        Folder of data for studies that take some (`Study.on_files`), instead of what ships.
     merge
         Folders of shards (their ``out``): their cells are taken over, and nothing is computed.
     tell
@@ -80,33 +83,35 @@ def run_studies(
     OSError
         If a folder cannot be written, or one to be merged holds no cells; before any work.
     ValueError
-        If cells are missing after a merge.
+        If cells are missing after a merge, or as `Study.configuration`.
     CellError
         If cells could not be computed.
     """
-    studies = find(name)
+    studies = [(study, study.configuration(preset, files)) for study in find(name)]
     store = Store(writable_folder(out) / CELLS)
     for folder in merge:
         store.merge(folder / CELLS)
     if merge:
-        for study in studies:
-            require_complete(study, study.presets[preset], store)
+        for study, configuration in studies:
+            require_complete(study, configuration, store)
     done = []
-    for study in studies:
-        done.append(run_study(study, study.presets[preset], out))
+    for study, configuration in studies:
+        done.append(run_study(study, configuration, out))
         if tell is not None:
             tell(study, done[-1])
-    parts = [{"study": s, "written": w} for s, w in zip(studies, done, strict=True)]
+    parts = [{"study": s, "written": w} for (s, _), w in zip(studies, done, strict=True)]
     write_text(out / "index.html", render("studies.html", parts=parts, preset=preset))
     return done
 
 
-def run_shards(name: str, preset: str, out: Path, shard: Shard) -> tuple[int, int]:
+def run_shards(
+    name: str, preset: str, out: Path, shard: Shard, *, files: Path | None = None
+) -> tuple[int, int]:
     """Compute one shard of one study or all, and no report.
 
     Returns
     -------
     How many cells the shard has, and how many there are.
     """
-    counts = [run_shard(s, s.presets[preset], out, shard) for s in find(name)]
+    counts = [run_shard(s, s.configuration(preset, files), out, shard) for s in find(name)]
     return sum(mine for mine, _ in counts), sum(total for _, total in counts)

@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 
 from ntkdip import metrics, plotting, training
 from ntkdip.studies.cells import Cell, Result
-from ntkdip.studies.imaging import Built, Problem
+from ntkdip.studies.imaging import Built
 from ntkdip.studies.study import Picture
 from ntkdip.studies.tables import Entry, Spread, Table
 from ntkdip.studies.trials import (
     Classical,
     Decoder,
+    Problem,
     Solver,
     Trial,
     UNet,

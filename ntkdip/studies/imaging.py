@@ -140,10 +140,6 @@ class Inpainting:
         return Built(truth, A, y, baselines.biharmonic_inpainting(A, y), norm)
 
 
-Problem = Mri | Inpainting
-"""What can be built, and stand in a cell's settings."""
-
-
 def another_contrast(truth: np.ndarray) -> np.ndarray:
     """A scan of the same subject with another contrast: magnitudes, squared."""
     return np.abs(truth).astype(np.float32) ** 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ntkdip import training
@@ -18,6 +20,7 @@ from ntkdip.studies.contest import (
     score_table,
 )
 from ntkdip.studies.imaging import Inpainting
+from ntkdip.studies.recorded import RecordedPhotograph, digest_of, files_of, recorded_photograph
 from ntkdip.studies.study import Report, Study
 from ntkdip.studies.trials import Decoder, Solver, UNet
 from ntkdip.studies.verdicts import Verdict, paired
@@ -68,7 +71,7 @@ def report(c: Contest, results: Mapping[Any, Result]) -> Report:
     """A table for each share of pixels, one over the photographs, and what self-guidance gains."""
     by_share: dict[float, list[int]] = {}
     for i, problem in enumerate(c.problems):
-        assert isinstance(problem, Inpainting)
+        assert isinstance(problem, Inpainting | RecordedPhotograph)
         by_share.setdefault(problem.kept, []).append(i)
     tables, verdicts = [], []
     for kept, problems in by_share.items():
@@ -85,6 +88,18 @@ def report(c: Contest, results: Mapping[Any, Result]) -> Report:
     return Report(tables, contest_pictures("inpainting", c, results), verdicts)
 
 
+def on_files(c: Contest, path: Path) -> Contest:
+    """The same methods on every photograph of a folder, each at every share of pixels."""
+    files = files_of(path)
+    for file in files:
+        recorded_photograph(str(file))
+    problems = tuple(
+        RecordedPhotograph(str(file), digest_of(file), kept, seed=3)
+        for kept in KEPT for file in files
+    )  # fmt: skip
+    return dataclasses.replace(c, problems=problems)
+
+
 STUDY: Study[Contest] = Study(
     "inpainting",
     "Photographs with missing pixels",
@@ -92,4 +107,5 @@ STUDY: Study[Contest] = Study(
     PRESETS,
     contest_cells,
     report,
+    on_files,
 )

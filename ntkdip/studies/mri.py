@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ntkdip import training
@@ -19,6 +20,7 @@ from ntkdip.studies.contest import (
     score_table,
 )
 from ntkdip.studies.imaging import Mri
+from ntkdip.studies.recorded import RecordedSlice, digest_of, files_of, recorded_kspace
 from ntkdip.studies.study import Report, Study
 from ntkdip.studies.trials import Decoder, KernelGuided, Solver, UNet
 from ntkdip.studies.verdicts import Verdict, paired
@@ -33,7 +35,7 @@ class MriConfiguration:
     """What is reconstructed, and how."""
 
     contest: Contest
-    """Methods and problems; problems are `ntkdip.studies.imaging.Mri`."""
+    """Methods and problems: slices that ship, or recorded ones."""
     kernel: bool = False
     """Also by kernel self-guidance, whose cost is cubic in the number of samples."""
 
@@ -94,7 +96,7 @@ def cells(c: MriConfiguration) -> dict[Any, Cell]:
     found = contest_cells(c.contest)
     if c.kernel:
         for i, problem in enumerate(c.contest.problems):
-            assert isinstance(problem, Mri)
+            assert isinstance(problem, Mri)  # of recorded slices the noise is not known
             found[i, KERNEL, 0] = KernelGuided(problem, problem.sigma).cell()
     return found
 
@@ -103,7 +105,7 @@ def report(c: MriConfiguration, results: Mapping[Any, Result]) -> Report:
     """A table for each acceleration, one over the slices, and what self-guidance gains."""
     by_acceleration: dict[float, list[int]] = {}
     for i, problem in enumerate(c.contest.problems):
-        assert isinstance(problem, Mri)
+        assert isinstance(problem, Mri | RecordedSlice)
         by_acceleration.setdefault(problem.acceleration, []).append(i)
     tables, verdicts = [], []
     for acceleration, problems in by_acceleration.items():
@@ -139,6 +141,18 @@ def _findings(c: MriConfiguration) -> list[str]:
     return found
 
 
+def on_files(c: MriConfiguration, path: Path) -> MriConfiguration:
+    """The same methods on the middle slice of every file, each at 4x and at 8x."""
+    files = files_of(path)
+    for file in files:
+        recorded_kspace(str(file))
+    problems = tuple(
+        RecordedSlice(str(file), digest_of(file), acceleration)
+        for acceleration in (4.0, 8.0) for file in files
+    )  # fmt: skip
+    return MriConfiguration(dataclasses.replace(c.contest, problems=problems))
+
+
 STUDY: Study[MriConfiguration] = Study(
     "mri",
     "Undersampled MRI",
@@ -146,4 +160,5 @@ STUDY: Study[MriConfiguration] = Study(
     PRESETS,
     cells,
     report,
+    on_files,
 )

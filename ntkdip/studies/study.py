@@ -77,6 +77,8 @@ class Study(Generic[C]):
         A configuration's cells by a label of the study's choosing.
     report
         From a configuration and the results under the same labels.
+    on_files
+        A configuration on the files of a folder instead; None where a study has no such thing.
     """
 
     name: str
@@ -85,6 +87,21 @@ class Study(Generic[C]):
     presets: Mapping[str, C]
     cells: Callable[[C], Mapping[Hashable, Cell]]
     report: Callable[[C, Mapping[Hashable, Result]], Report]
+    on_files: Callable[[C, Path], C] | None = None
+
+    def configuration(self, preset: str, files: Path | None = None) -> C:
+        """A preset, on files of yours if there are any.
+
+        Raises
+        ------
+        ValueError
+            If the study takes no files, or one of them is not what it takes; before any work.
+        """
+        if files is None:
+            return self.presets[preset]
+        if self.on_files is None:
+            raise ValueError(f"the study {self.name!r} takes no data; mri and inpainting do")
+        return self.on_files(self.presets[preset], files)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -12,10 +12,15 @@ import numpy as np
 
 from ntkdip import baselines, metrics, networks, theory, training
 from ntkdip.networks import ImageNetwork
+from ntkdip.networks.padding import fitted
 from ntkdip.studies.cells import Cell, Result
-from ntkdip.studies.imaging import Built, Problem
+from ntkdip.studies.imaging import Built, Inpainting, Mri
+from ntkdip.studies.recorded import RecordedPhotograph, RecordedSlice
 from ntkdip.training import Optimiser, Settings
 from ntkdip.training.results import AVERAGED, BEST, FINAL
+
+Problem = Mri | Inpainting | RecordedSlice | RecordedPhotograph
+"""What can be built, and stand in a cell's settings."""
 
 SCORES = {"psnr": metrics.psnr, "ssim": metrics.ssim, "nmse": metrics.nmse}
 """What every reconstruction is judged by."""
@@ -84,7 +89,7 @@ def train(trial: Trial) -> dict[str, Any]:
         steps=trial.steps, record_every=trial.record_every, optimiser=trial.optimiser
     )
     run = training.reconstruct(
-        trial.net.network(p.A.domain.is_complex), p.A, p.y, trial.method,
+        fitted(trial.net.network(p.A.domain.is_complex), p.A.domain.shape), p.A, p.y, trial.method,
         key=jax.random.key(trial.seed), settings=settings, truth=p.truth, reference=p.reference,
         rules=p.rules,
     )  # fmt: skip
