@@ -85,7 +85,7 @@ class Fig1Configuration:
 
 PRESETS = {
     "smoke": Fig1Configuration(2, 2, 8, 8, 10, 1, every_input=False),
-    "quick": Fig1Configuration(5, 12, 128, 256, 1000, 3),
+    "quick": Fig1Configuration(5, 12, 128, 256, 600, 3),
     "full": Fig1Configuration(),
 }
 
