@@ -23,7 +23,7 @@ from ntkdip.plotting.spectra import (
     kernel_coherence,
     kernel_fourier,
 )
-from ntkdip.plotting.style import COLOURS, colour, colours, style
+from ntkdip.plotting.style import COLOURS, colour, colours, decimal_ticks, style
 from ntkdip.plotting.subspaces import alignment_curve, angle_curve
 from ntkdip.plotting.widths import movement_curves, runs_by_width, width_scaling
 
@@ -39,6 +39,7 @@ __all__ = [
     "colours",
     "compared_images",
     "coupling_columns",
+    "decimal_ticks",
     "density_curve",
     "deviation_and_error",
     "distance_curve",

@@ -8,9 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from ntkdip.plotting.style import colours
+from ntkdip.plotting.style import colours, decimal_ticks
 
 VIRIDIS = colormaps["viridis"]
 """For what has an order, from dark to light."""
@@ -141,10 +140,7 @@ def runs_by_width(
         x, y = np.exp(np.mean(np.log(np.array(seeds)), axis=0))
         ax.loglog(x, y, "o-", color=palette[width], markersize=3, label=f"{width}")
         ax.plot(x[0], y[0], "o", color=palette[width], markersize=6, markerfacecolor="white")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+    decimal_ticks(ax.xaxis, ax.yaxis)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.grid(True, which="major")
     return ax

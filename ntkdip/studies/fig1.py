@@ -13,7 +13,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
 
 from ntkdip import plotting, spectrum
 from ntkdip.studies.cells import Cell, Result
@@ -302,7 +301,7 @@ def _curves(found: Found) -> Figure:
             ax.set(title=f"{network}, {what}", xlabel="iteration")
             ax.grid(True, which="major")
         above.set_ylim(bottom=LOWEST)
-        below.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+        plotting.decimal_ticks(below.yaxis)
     for ax in axes[:, 0]:
         ax.set_ylabel("RMSE a pixel")
     axes[0, 1].legend()
