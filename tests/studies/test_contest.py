@@ -94,7 +94,7 @@ def test_what_is_not_compared_is_said(monkeypatch) -> None:
     report = mri.report(small, _faked(mri.STUDY, small, {}))
     missing, kernel = report.findings
     assert "not compared: TV and wavelets, which need sigpy" in missing
-    assert "kernel self-guidance, whose dense system has 4,096 complex unknowns" in kernel
+    assert "kernel self-guidance, whose dense system has 2,048 complex unknowns" in kernel
 
 
 def test_pictures_show_every_method() -> None:
