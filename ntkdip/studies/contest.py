@@ -139,7 +139,7 @@ def contest_pictures(name: str, c: Contest, results: Mapping[Any, Result]) -> It
     with plotting.style():
         yield Picture(
             f"{name}_curves", f"PSNR against steps: {c.problems[0].name}",
-            "Every seed; dotted: without training. Below the zero-filled image the axis is cut.",
+            "Every seed; dotted: without training. The axis is cut below.",
             _curves(c, first),
         )  # fmt: skip
         shown = {n: r[AVERAGED] if AVERAGED in r else r[FINAL]
@@ -168,8 +168,8 @@ def _curves(c: Contest, first: Mapping[Any, Result]) -> Figure:
             ax.annotate(level, (1, height), xycoords=("axes fraction", "data"), fontsize=7,
                         xytext=(3, 0), textcoords="offset points", va="center",
                         color="0.3")  # fmt: skip
-    lowest = min(levels.values(), default=float(axes[0].get_ylim()[0]))
-    axes[0].set_ylim(bottom=lowest - 2)
+    ends = (first[name, s]["psnr"][-1] for name in c.contenders for s in range(c.seeds))
+    axes[0].set_ylim(bottom=min(*levels.values(), *map(float, ends)) - 2)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure

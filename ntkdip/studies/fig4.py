@@ -229,26 +229,27 @@ def _evolution(result: Result) -> Figure:
 
 
 def _alignment(c: Fig4Configuration, results: Mapping[Any, Result]) -> Figure:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), sharey=True)
-    palette = plotting.colours(STARTS)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), sharey=True)
+    palette = {"random": "#E69F00", "zero-filled": "#0072B2"}
     for start in STARTS:
         for seed in range(c.seeds):
             r = results[start, seed]
             left.plot(r["input_steps"], r["alignment"], "o-", color=palette[start], markersize=3,
-                      linewidth=1, label=f"from {start}" if seed == 0 else None)  # fmt: skip
+                      linewidth=1, label=None if seed else f"trained from {start}")  # fmt: skip
     curve: Float[np.ndarray, " K"] = results["kernel"]["alignment"]
     right.plot(np.arange(curve.size), curve, "o-", color="black", markersize=4,
                label="kernel self-guidance")  # fmt: skip
+    right.xaxis.get_major_locator().set_params(integer=True)
     lines = ((RANDOM, ":"), (ZERO_FILLED, "--"), (TRUTH, "-."))
     for (name, line), level in zip(lines, results["kernel"]["levels"], strict=True):
-        for ax in (left, right):
-            ax.axhline(float(level), color="0.5", linestyle=line, linewidth=1, label=name)
+        left.axhline(float(level), color="0.5", linestyle=line, linewidth=1, label=name)
+        right.axhline(float(level), color="0.5", linestyle=line, linewidth=1)
     left.set(xlabel="step", ylabel=r"$\Vert P x \Vert / \Vert x \Vert$",
              title="inputs of self-guided training")  # fmt: skip
     right.set(xlabel="iteration", title="inputs of kernel self-guidance")
     for ax in (left, right):
         ax.grid(True)
-        ax.legend()
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
