@@ -75,13 +75,19 @@ class Cell:
 def described(value: Any) -> Any:
     """Settings as JSON has them; a dataclass says which one it is.
 
+    Fields that do not count where two are compared (``compare=False``) are left out: the path of
+    a file whose content is known by its digest.
+
     Raises
     ------
     TypeError
         If something in them is none of what `Cell` allows.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {f.name: described(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {
+            f.name: described(getattr(value, f.name))
+            for f in dataclasses.fields(value) if f.compare
+        }  # fmt: skip
         return {"type": type(value).__name__} | fields
     if isinstance(value, list | tuple):
         return [described(item) for item in value]

@@ -23,7 +23,7 @@ class RecordedSlice:
     Coils are estimated from the centre of k-space; the truth is what they make of all of it.
     """
 
-    path: str
+    path: str = dataclasses.field(compare=False)
     """As `ntkdip.data.load` takes it."""
     digest: str
     """Of the file's content (`digest_of`): the same file elsewhere is the same problem."""
@@ -53,7 +53,7 @@ class RecordedSlice:
 class RecordedPhotograph:
     """A photograph of a file, as grey values, of which a share of the pixels is known."""
 
-    path: str
+    path: str = dataclasses.field(compare=False)
     """As `ntkdip.data.load` takes it."""
     digest: str
     """Of the file's content."""

@@ -18,6 +18,7 @@ from ntkdip.studies.recorded import (
     digest_of,
     files_of,
 )
+from ntkdip.studies.trials import Classical
 
 
 @pytest.fixture
@@ -72,6 +73,13 @@ def test_the_same_content_elsewhere_is_the_same_cell_file(scans, tmp_path) -> No
     copy = tmp_path / "copy.npz"
     copy.write_bytes((scans / "scan32.npz").read_bytes())
     assert digest_of(copy) == digest_of(scans / "scan32.npz") != digest_of(scans / "scan24.npz")
+    here, there = (
+        Classical(RecordedSlice(str(path), digest_of(path)), "zero-filled").cell()
+        for path in (scans / "scan32.npz", copy)
+    )
+    assert here.key == there.key
+    other = RecordedSlice(str(copy), digest_of(scans / "scan24.npz"))
+    assert Classical(other, "zero-filled").cell().key != here.key
 
 
 def test_configurations_take_every_file_of_a_folder_or_one(scans, photographs) -> None:
