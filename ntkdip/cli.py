@@ -277,7 +277,7 @@ def study(
             ``fig2``: error by bands of frequency, measured and as Theorem 2 has it.
             ``fig3``: self-guided deep image prior with and without its regulariser.
             ``fig4``: the input of self-guided deep image prior, and what its kernel sees.
-            ``overfitting``: self-guided and vanilla long after vanilla's best step.
+            ``overfitting``: self-guided and vanilla in long runs.
             ``width``: training against its prediction, and NTK drift, against width, with
             momentum and Adam too. ``drift``: the NTK and the distance on the way, step by step.
             ``joint``: training the input too, against its movement.

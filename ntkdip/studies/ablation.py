@@ -124,7 +124,11 @@ def report(c: AblationConfiguration, results: Mapping[Any, Result]) -> Report:
     columns = ("part", "value", "final", "averaged", "best by the truth", "lost from best to final")
     title = f"{c.base.problem.name}, {c.base.steps:,} steps, {c.seeds} seeds: PSNR (dB), mean ± sd"
     table = Table("ablation", title, columns, tuple(rows))
-    return Report([table], _pictures(c, psnr), _verdicts(c, psnr))
+    finding = (
+        "every setting is trained with the base's rates and steps: what a part gives is what it "
+        "gives there, and a part that is missed might be made up for by other rates"
+    )
+    return Report([table], _pictures(c, psnr), _verdicts(c, psnr), [finding])
 
 
 def _verdicts(c: AblationConfiguration, psnr: Any) -> list[Verdict]:

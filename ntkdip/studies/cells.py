@@ -29,7 +29,7 @@ DESCRIPTION = "cell.json"
 """Entry of a stored cell that says what it is of."""
 
 
-FAULTS = (ValueError, OSError, MemoryError, ArithmeticError)
+FAULTS = (ValueError, OSError, MemoryError, ArithmeticError, ImportError)
 """What keeps one cell from being computed, but not the others; anything else is a bug."""
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 
 from ntkdip import metrics, plotting, training
@@ -25,7 +26,9 @@ from ntkdip.studies.trials import (
     available,
     entries,
     kinds,
+    principal,
 )
+from ntkdip.studies.verdicts import Verdict, paired
 from ntkdip.training import Optimiser
 from ntkdip.training.results import AVERAGED, BEST, FINAL
 
@@ -139,10 +142,11 @@ def contest_pictures(name: str, c: Contest, results: Mapping[Any, Result]) -> It
     with plotting.style():
         yield Picture(
             f"{name}_curves", f"PSNR against steps: {c.problems[0].name}",
-            "Every seed; dotted: without training. The axis is cut below.",
+            "Every seed; dotted: without training, each with its best weight by the truth. The "
+            "axis is cut below.",
             _curves(c, first),
         )  # fmt: skip
-        shown = {n: r[AVERAGED] if AVERAGED in r else r[FINAL]
+        shown = {n: r[AVERAGED] if AVERAGED in r else r[principal(r)]
                  for (n, seed), r in first.items() if seed == 0}  # fmt: skip
         yield Picture(
             f"{name}_images", f"Images and errors: {c.problems[0].name}",
@@ -154,7 +158,11 @@ def contest_pictures(name: str, c: Contest, results: Mapping[Any, Result]) -> It
 
 def _curves(c: Contest, first: Mapping[Any, Result]) -> Figure:
     figure, axes = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True)
-    levels = {s: float(first[s, 0][f"psnr of {FINAL}"]) for s in c.solvers if (s, 0) in first}
+    levels = {
+        s: float(first[s, 0][f"psnr of {principal(first[s, 0])}"])
+        for s in c.solvers
+        if (s, 0) in first
+    }
     titles = {"psnr": "image at each step", "average_psnr": "moving average"}
     for ax, (column, title) in zip(axes, titles.items(), strict=True):
         curves = {
@@ -168,8 +176,8 @@ def _curves(c: Contest, first: Mapping[Any, Result]) -> Figure:
             ax.annotate(level, (1, height), xycoords=("axes fraction", "data"), fontsize=7,
                         xytext=(3, 0), textcoords="offset points", va="center",
                         color="0.3")  # fmt: skip
-    ends = (first[name, s]["psnr"][-1] for name in c.contenders for s in range(c.seeds))
-    axes[0].set_ylim(bottom=min(*levels.values(), *map(float, ends)) - 2)
+    ends = [float(first[name, s]["psnr"][-1]) for name in c.contenders for s in range(c.seeds)]
+    axes[0].set_ylim(bottom=min([*levels.values(), *ends]) - 2)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
@@ -193,10 +201,41 @@ def _images(problem: Built, images: Mapping[str, Any]) -> Figure:
 
 
 def finals(results: Mapping[Any, Result], problems: Sequence[int], name: str) -> tuple[float, ...]:
-    """PSNR of a method's final images, over these problems and all seeds."""
-    return entries(results_of(results, problems, name), f"psnr of {FINAL}")
+    """PSNR of a method's final images, over these problems and all seeds.
+
+    Of solvers with a weight, of those with the best weight by the truth.
+    """
+    mine = results_of(results, problems, name)
+    return tuple(float(r[f"psnr of {principal(r)}"]) for r in mine)
 
 
 def bests(results: Mapping[Any, Result], problems: Sequence[int], name: str) -> tuple[float, ...]:
     """PSNR of a method's best images by the truth, likewise."""
     return entries(results_of(results, problems, name), f"psnr of {BEST}")
+
+
+def best_solver(
+    c: Contest, results: Mapping[Any, Result], problems: Sequence[int]
+) -> tuple[float, ...]:
+    """The best solver's PSNR on each of these problems, as often as there are seeds."""
+    there = [s for s in c.solvers if s in names_of(results)]
+    best = [max(finals(results, [i], solver)[0] for solver in there) for i in problems]
+    return tuple(value for value in best for _ in range(c.seeds))
+
+
+Scores = Callable[[Sequence[int]], tuple[float, ...]]
+
+
+def gain(
+    claim: str, problems: Sequence[int], ours: Scores, theirs: Scores, bar: float = 0.0
+) -> Verdict:
+    """A verdict on PSNR over theirs: seeds are repetitions of one problem, problems of many.
+
+    Seeds of one problem share its image, lines and noise; over several problems their mean is
+    one effect.
+    """
+    each = [paired(ours([i]), theirs([i])) for i in problems]
+    if len(each) == 1:
+        return Verdict(claim, each[0], bar, "dB")
+    means = tuple(float(np.mean(effects)) for effects in each)
+    return Verdict(claim, means, bar, "dB", "images")

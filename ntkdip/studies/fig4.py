@@ -128,8 +128,8 @@ def guide(given: Guidance) -> dict[str, Any]:
 
     Returns
     -------
-    ``alignment``, ``likeness`` and ``psnr`` of every iterate; ``levels`` (3,): alignment for a
-    random input, the zero-filled image and the truth.
+    ``alignment``, ``likeness`` and ``psnr`` of every iterate, and which was ``chosen``;
+    ``levels`` (3,): alignment for a random input, the zero-filled image and the truth.
     """
     built = given.problem.build()
     x, p = built.truth, built.A.range.real_size
@@ -144,6 +144,7 @@ def guide(given: Guidance) -> dict[str, Any]:
         "alignment": np.array(seen),
         "likeness": np.array([likeness(z, x) for z in run.iterates]),
         "psnr": np.array([metrics.psnr(z, x) for z in run.iterates]),
+        "chosen": run.chosen,
         "levels": np.array([given.lens.alignment(z, x, p) for z in shown]),
     }
 
@@ -179,8 +180,11 @@ def report(c: Fig4Configuration, results: Mapping[Any, Result]) -> Report:
         spreads = (Spread(v, 3) for n in ("alignment", "likeness") for v in ends(start, n))
         rows.append((f"self-guided from {start}", *spreads))
     kernel = results["kernel"]
-    picked = (float(kernel[n][i]) for n in ("alignment", "likeness") for i in (0, -1))
-    rows.append(("kernel self-guidance", *(Spread((v,), 3) for v in picked)))
+    chosen = int(kernel["chosen"])
+    picked = (float(kernel[n][i]) for n in ("alignment", "likeness") for i in (0, chosen))
+    rows.append(
+        (f"kernel self-guidance, iterate {chosen} chosen", *(Spread((v,), 3) for v in picked))
+    )
     for name, level in zip((RANDOM, ZERO_FILLED, TRUTH), kernel["levels"], strict=True):
         rows.append((name, Spread((float(level),), 3), None, None, None))
     columns = ("input", "alignment, first", "alignment, last", "likeness, first", "likeness, last")
@@ -209,7 +213,8 @@ def _pictures(c: Fig4Configuration, results: Mapping[Any, Result]) -> Iterator[P
             "fig4_alignment", "What the kernel of the input sees", "Norm of the true image within "
             "as many leading eigenvectors of the infinitely wide CNN's kernel as frequencies are "
             "measured. Left: inputs of self-guided training, every seed. Right: "
-            "iterates of kernel self-guidance, each the next one's input.",
+            "iterates of kernel self-guidance, each the next one's input; circle: the one chosen "
+            "without the truth.",
             _alignment(c, results),
         )  # fmt: skip
 
@@ -239,6 +244,8 @@ def _alignment(c: Fig4Configuration, results: Mapping[Any, Result]) -> Figure:
     curve: Float[np.ndarray, " K"] = results["kernel"]["alignment"]
     right.plot(np.arange(curve.size), curve, "o-", color="black", markersize=4,
                label="kernel self-guidance")  # fmt: skip
+    chosen = int(results["kernel"]["chosen"])
+    right.plot(chosen, curve[chosen], "o", color="black", markersize=9, fillstyle="none")
     right.xaxis.get_major_locator().set_params(integer=True)
     lines = ((RANDOM, ":"), (ZERO_FILLED, "--"), (TRUTH, "-."))
     for (name, line), level in zip(lines, results["kernel"]["levels"], strict=True):

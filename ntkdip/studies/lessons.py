@@ -13,6 +13,7 @@ from jaxtyping import Array, Complex, Float
 
 from ntkdip import data, networks
 from ntkdip.networks import ImageNetwork
+from ntkdip.networks.padding import fitted
 from ntkdip.progress import track
 from ntkdip.studies.cells import Cell
 from ntkdip.studies.imaging import Built, Mri
@@ -45,6 +46,14 @@ class Lesson:
     seed: int = 0
     """Of weights and draws."""
 
+    def __post_init__(self) -> None:
+        taught = {p.brain for p in self.tests} & set(self.slices)
+        if not self.slices or taught:
+            raise ValueError(
+                f"a lesson has slices, and none that is tested; got {self.slices}, of which "
+                f"{sorted(taught, key=str)} are tested"
+            )
+
     def cell(self) -> Cell:
         """The cell that trains and tests."""
         return Cell(f"supervised, seed {self.seed}", teach, self)
@@ -58,7 +67,8 @@ def teach(lesson: Lesson) -> dict[str, Any]:
     ``loss`` (steps,): mean squared error over that of zero-filling; for test ``i`` its image
     ``test i`` and ``psnr of test i`` and so on, as `ntkdip.studies.trials.train` names them.
     """
-    net = lesson.net.network(complex_image=True)
+    size = lesson.problem.size
+    net = fitted(lesson.net.network(complex_image=True), (size, size))
     params, losses = _train(net, lesson)
     found: dict[str, Any] = {"loss": losses}
     for i, test in enumerate(lesson.tests):

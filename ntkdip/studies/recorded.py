@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from ntkdip import baselines, data, operators
 from ntkdip.data import DataError, KSpace
-from ntkdip.studies.imaging import Built, another_contrast
+from ntkdip.studies.imaging import Built, another_contrast, lines
 
 WHOLE = 1.5
 """Acceleration up to which k-space counts as fully sampled: scanners leave out some edges."""
@@ -20,7 +21,8 @@ WHOLE = 1.5
 class RecordedSlice:
     """The middle slice of a file of k-space, undersampled 1D.
 
-    Coils are estimated from the centre of k-space; the truth is what they make of all of it.
+    Coils are estimated from the centre that the undersampled scan has; the truth is what they
+    make of all of k-space.
     """
 
     path: str = dataclasses.field(compare=False)
@@ -39,14 +41,15 @@ class RecordedSlice:
     def build(self) -> Built:
         """Truth, operator and data; the noise is the scanner's, its level not asked for."""
         k = recorded_kspace(self.path)
-        maps = data.estimate_sensitivities(k, "low-resolution")
+        mask = lines(k.shape, self.acceleration, self.seed) & k.mask
+        # Coils from what the undersampled scan has of the centre.
+        seen = dataclasses.replace(k, samples=k.samples * mask, mask=mask)
+        maps = data.estimate_sensitivities(seen, "low-resolution")
         truth = np.asarray(operators.multi_coil_fourier(k.mask, maps).adjoint(k.data()))
         peak = float(np.abs(truth).max())
-        lines = operators.masks.random_lines(k.shape, self.acceleration, seed=self.seed)
-        mask = lines & k.mask
         A = operators.multi_coil_fourier(mask, maps)
-        return Built(truth / peak, A, k.samples[:, mask] / peak, another_contrast(truth / peak),
-                     None)  # fmt: skip
+        contrast = functools.partial(another_contrast, truth / peak)
+        return Built(truth / peak, A, k.samples[:, mask] / peak, contrast, None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +77,7 @@ class RecordedPhotograph:
             operators.masks.random_pixels(truth.shape, self.kept, seed=self.seed)
         )
         y = np.asarray(A(truth))
-        return Built(truth, A, y, baselines.biharmonic_inpainting(A, y), None)
+        return Built(truth, A, y, functools.partial(baselines.biharmonic_inpainting, A, y), None)
 
 
 def recorded_kspace(path: str) -> KSpace:
@@ -131,6 +134,10 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def digest_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's content, shortened."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:24]
+    """Hexadecimal SHA-256 of a file's content, shortened; of BART's pairs of both files."""
+    found = hashlib.sha256()
+    pair = [path.with_suffix(end) for end in (".cfl", ".hdr")]
+    for each in pair if path in pair else [path]:
+        with each.open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()[:24]

@@ -44,9 +44,6 @@ class SupervisedConfiguration:
                 f"the lesson's tests are the problems of the shifts, with {TAUGHT!r} among them; "
                 f"got the shifts {list(self.shifts)} and {len(self.lesson.tests)} tests"
             )
-        unseen = self.shifts[TAUGHT].brain
-        if unseen in self.lesson.slices:
-            raise ValueError(f"slice {unseen} is tested, and must not be among those taught")
 
 
 def configuration(

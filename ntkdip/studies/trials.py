@@ -90,8 +90,8 @@ def train(trial: Trial) -> dict[str, Any]:
     )
     run = training.reconstruct(
         fitted(trial.net.network(p.A.domain.is_complex), p.A.domain.shape), p.A, p.y, trial.method,
-        key=jax.random.key(trial.seed), settings=settings, truth=p.truth, reference=p.reference,
-        rules=p.rules,
+        key=jax.random.key(trial.seed), settings=settings, truth=p.truth,
+        reference=p.reference if _sees_reference(trial.method) else None, rules=p.rules,
     )  # fmt: skip
     (outcome,) = run.outcomes
     unused = {name for name, pick in outcome.stopped.items() if not pick.triggered}
@@ -103,6 +103,10 @@ def train(trial: Trial) -> dict[str, Any]:
     return found | {"input_steps": outcome.input_steps, "inputs": outcome.inputs}
 
 
+def _sees_reference(method: training.Method) -> bool:
+    return method.needs_reference or getattr(method, "start_from", "") == "reference"
+
+
 Solver = Literal["zero-filled", "CG-SENSE", "TV", "wavelets", "biharmonic"]
 
 WEIGHTS: dict[Solver, tuple[float, ...]] = {
@@ -110,7 +114,10 @@ WEIGHTS: dict[Solver, tuple[float, ...]] = {
     "TV": (0.0003, 0.001, 0.003, 0.01),
     "wavelets": (0.0003, 0.001, 0.003, 0.01),
 }
-"""Tried; the best by the truth is shown, which favours these solvers."""
+"""Tried; the best by the truth is shown as `TUNED`, which favours these solvers."""
+
+TUNED = "best weight (oracle)"
+"""Kind of image whose weight was chosen with the truth."""
 
 FROM_SIGPY: tuple[Solver, ...] = ("TV", "wavelets")
 
@@ -138,13 +145,15 @@ def solve(given: Classical) -> dict[str, Any]:
 
     Returns
     -------
-    ``final``, and its scores as `train` names them; the ``weight``.
+    The image as ``final``, or as `TUNED` where there are weights, and its scores as `train` names
+    them; the ``weight``.
     """
     p = given.problem.build()
     weights = WEIGHTS.get(given.solver, (0.0,))
     images = [(_solved(given.solver, p, weight), weight) for weight in weights]
     image, weight = max(images, key=lambda pair: metrics.psnr(pair[0], p.truth))
-    return scored(FINAL, image, p.truth) | {"weight": weight}
+    kind = TUNED if given.solver in WEIGHTS else FINAL
+    return scored(kind, image, p.truth) | {"weight": weight}
 
 
 def _solved(solver: Solver, p: Built, weight: float) -> np.ndarray:
@@ -205,6 +214,11 @@ def scored(kind: str, image: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
     return {f"{name} of {kind}": score(image, truth) for name, score in SCORES.items()} | {
         kind: image
     }
+
+
+def principal(result: Mapping[str, Any]) -> str:
+    """The kind of image that a result stands for: `TUNED` where that is all there is."""
+    return FINAL if FINAL in result else TUNED
 
 
 def entries(results: Sequence[Result], name: str) -> tuple[float, ...]:

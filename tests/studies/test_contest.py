@@ -11,7 +11,9 @@ import pytest
 from ntkdip.studies import contest, inpainting, mri
 from ntkdip.studies.cells import Result
 from ntkdip.studies.imaging import Mri
+from ntkdip.studies.trials import TUNED, WEIGHTS
 
+SOLVERS = {*mri.SOLVERS, *inpainting.SOLVERS}
 STUDIES = {"mri": mri.STUDY, "inpainting": inpainting.STUDY}
 
 
@@ -26,8 +28,10 @@ def _faked(study: Any, configuration: Any, finals: dict[str, float]) -> dict[Any
 
     def result(i: int, name: str, seed: int) -> Result:
         psnr = finals.get(name, 20.0) + 0.1 * seed
-        found: dict[str, Any] = {"final": truths[i] * 0.9}
-        kinds = {"final": psnr}
+        tuned = name in WEIGHTS
+        kind = TUNED if tuned else "final"
+        found: dict[str, Any] = {kind: truths[i] * 0.9}
+        kinds = {kind: psnr}
         if name in c.contenders:
             kinds |= {"averaged": psnr, "oracle best": psnr + 1}
             curve = np.array([5.0, psnr + 1, psnr])
@@ -58,18 +62,24 @@ def test_cells_are_all_methods_on_all_problems(name, preset) -> None:
 def test_verdicts_follow_the_numbers(name) -> None:
     study = STUDIES[name]
     configuration = study.presets["quick"]
-    ours = {"self-guided": 26.0, "self-guided from biharmonic": 26.0}
+    ours = {
+        "self-guided": 26.0,
+        "self-guided from biharmonic": 26.0,
+        **dict.fromkeys(SOLVERS, 23.0),
+    }
     better = study.report(configuration, _faked(study, configuration, ours | {"vanilla": 24.0}))
     assert {v.answer for v in better.verdicts} == {"agrees"}
     assert any(v.effects == pytest.approx([2.0, 2.0]) for v in better.verdicts)
-    worse = study.report(configuration, _faked(study, configuration, ours | {"vanilla": 28.0}))
+    theirs = dict.fromkeys(["vanilla", *SOLVERS], 28.0)
+    worse = study.report(configuration, _faked(study, configuration, ours | theirs))
     assert {v.answer for v in worse.verdicts} == {"disagrees"}
 
 
 def test_self_guidance_is_held_against_the_best_that_vanilla_passes() -> None:
     c = mri.PRESETS["quick"]
     found = mri.report(c, _faked(mri.STUDY, c, {"self-guided": 26.5, "vanilla": 26.0}))
-    best, last = found.verdicts[:2]
+    best, last, solver = found.verdicts[:3]
+    assert solver.effects == pytest.approx([6.5, 6.6])
     assert (best.answer, best.effects) == ("disagrees", pytest.approx([-0.5, -0.5]))
     assert (last.answer, last.effects) == ("agrees", pytest.approx([0.5, 0.5]))
 
@@ -84,7 +94,9 @@ def test_tables_are_of_every_method_and_kind() -> None:
     assert rows["zero-filled", "final"][-1] == "-"
     assert mri.KERNEL in {method for method, _ in rows}
     assert report.tables[2].columns == ("method", "head, 64², 4x", "head, 64², 8x")
-    assert not report.findings
+    assert rows["CG-SENSE", TUNED][0] == "20.00"
+    (finding,) = report.findings
+    assert "the true magnitude, squared" in finding
 
 
 def test_what_is_not_compared_is_said(monkeypatch) -> None:
@@ -92,7 +104,7 @@ def test_what_is_not_compared_is_said(monkeypatch) -> None:
     c = mri.PRESETS["quick"]
     small = dataclasses.replace(c, kernel=False)
     report = mri.report(small, _faked(mri.STUDY, small, {}))
-    missing, kernel = report.findings
+    _, missing, kernel = report.findings
     assert "not compared: TV and wavelets, which need sigpy" in missing
     assert "kernel self-guidance, whose dense system has 2,048 complex unknowns" in kernel
 
@@ -115,3 +127,10 @@ def test_a_contest_needs_problems_and_steps() -> None:
         dataclasses.replace(inpainting.PRESETS["smoke"], problems=())
     with pytest.raises(ValueError, match="got 1, 0, 1 and 5"):
         dataclasses.replace(inpainting.PRESETS["smoke"], problems=(Mri(),), steps=0)
+
+
+def test_seeds_of_many_images_are_one_effect_an_image() -> None:
+    c = mri.PRESETS["full"]
+    found = mri.report(c, _faked(mri.STUDY, c, {"self-guided": 26.0, "vanilla": 24.0}))
+    last = found.verdicts[1]
+    assert (last.effects, last.repetitions) == (pytest.approx([2.0] * 3), "images")

@@ -79,7 +79,8 @@ def _faked(first: float, last: float) -> dict[object, Result]:
                 "step": steps, "psnr": ends}  # fmt: skip
 
     kernel = {"alignment": np.array([first, last]), "likeness": np.array([first, last]),
-              "psnr": np.array([20.0, 22.0]), "levels": np.array([0.5, 0.7, 0.99])}  # fmt: skip
+              "psnr": np.array([20.0, 22.0]), "chosen": np.array(1),
+              "levels": np.array([0.5, 0.7, 0.99])}  # fmt: skip
     return {
         label: kernel if label == "kernel" else trained(label[1]) for label in fig4.cells(QUICK)
     }
@@ -95,7 +96,7 @@ def test_verdicts_follow_the_numbers() -> None:
     assert len(random.figure.axes) == len(zero_filled.figure.axes) == 6
     left, right = alignment.figure.axes
     assert len(left.lines) == 2 * QUICK.seeds + 3
-    assert len(right.lines) == 4
+    assert len(right.lines) == 5
 
 
 def test_alignment_counts_frequencies_of_one_coil() -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from ntkdip import data, operators
 from ntkdip.data import DataError
 from ntkdip.studies import fig3, inpainting, mri
+from ntkdip.studies.imaging import lines
 from ntkdip.studies.recorded import (
     RecordedPhotograph,
     RecordedSlice,
@@ -25,7 +26,7 @@ from ntkdip.studies.trials import Classical
 def scans(tmp_path: Path) -> Path:
     folder = tmp_path / "scans"
     folder.mkdir()
-    for size in (24, 32):
+    for size in (112, 128):
         k = data.mri_kspace(size, 4)
         np.savez(folder / f"scan{size}.npz", kspace=2.5 * k.samples, mask=k.mask)
     (folder / ".hidden").write_text("no data")
@@ -43,18 +44,18 @@ def photographs(tmp_path: Path) -> Path:
 
 
 def test_a_slice_is_undersampled_and_its_truth_is_that_of_all_of_k_space(scans) -> None:
-    path = scans / "scan32.npz"
+    path = scans / "scan128.npz"
     problem = RecordedSlice(str(path), digest_of(path), acceleration=4.0)
     built = problem.build()
-    assert problem.name == "scan32, 4x"
+    assert problem.name == "scan128, 4x"
     assert abs(built.truth).max() == pytest.approx(1)
     # The slice itself, up to the phase that estimated coils take over.
-    want = abs(data.mri_slice(32))
+    want = abs(data.mri_slice(128))
     assert np.linalg.norm(abs(built.truth) - want) / np.linalg.norm(want) < 0.03
-    assert built.y.shape == (4, 32 * 8)
+    assert built.y.shape == (4, 128 * 32)
     # Its own data, in the truth's unit, not simulated from the truth.
-    lines = operators.masks.random_lines((32, 32), 4.0, seed=0)
-    raw = 2.5 * data.mri_kspace(32, 4).samples[:, lines]
+    sampled = lines((128, 128), 4.0, seed=0)
+    raw = 2.5 * data.mri_kspace(128, 4).samples[:, sampled]
     ratio = raw / built.y
     np.testing.assert_allclose(ratio, np.full_like(ratio, ratio[0, 0]), rtol=1e-3)
     misfit = np.linalg.norm(np.asarray(built.A(built.truth.astype(np.complex64))) - built.y)
@@ -71,23 +72,25 @@ def test_a_photograph_is_grey_and_loses_pixels(photographs) -> None:
 
 def test_the_same_content_elsewhere_is_the_same_cell_file(scans, tmp_path) -> None:
     copy = tmp_path / "copy.npz"
-    copy.write_bytes((scans / "scan32.npz").read_bytes())
-    assert digest_of(copy) == digest_of(scans / "scan32.npz") != digest_of(scans / "scan24.npz")
+    copy.write_bytes((scans / "scan128.npz").read_bytes())
+    assert digest_of(copy) == digest_of(scans / "scan128.npz") != digest_of(scans / "scan112.npz")
     here, there = (
         Classical(RecordedSlice(str(path), digest_of(path)), "zero-filled").cell()
-        for path in (scans / "scan32.npz", copy)
+        for path in (scans / "scan128.npz", copy)
     )
     assert here.key == there.key
-    other = RecordedSlice(str(copy), digest_of(scans / "scan24.npz"))
+    other = RecordedSlice(str(copy), digest_of(scans / "scan112.npz"))
     assert Classical(other, "zero-filled").cell().key != here.key
 
 
 def test_configurations_take_every_file_of_a_folder_or_one(scans, photographs) -> None:
     c = mri.STUDY.configuration("smoke", scans)
     assert [p.name for p in c.contest.problems] == [
-        "scan24, 4x", "scan32, 4x", "scan24, 8x", "scan32, 8x"
+        "scan112, 4x", "scan128, 4x", "scan112, 8x", "scan128, 8x"
     ]  # fmt: skip
     assert not c.kernel
+    # It could only be made of the truth.
+    assert mri.REFERENCE not in c.contest.contenders
     one = inpainting.STUDY.configuration("smoke", photographs / "camera.png")
     assert [p.name for p in one.problems] == ["camera, 50%", "camera, 25%", "camera, 10%"]
     assert mri.STUDY.configuration("smoke") is mri.PRESETS["smoke"]
@@ -105,7 +108,7 @@ def test_a_contest_on_files_ends_in_its_report(photographs) -> None:
     }
     report = inpainting.STUDY.report(c, results)
     assert report.tables[-1].columns == ("method", "coffee, 50%")
-    assert len(report.verdicts) == 2
+    assert len(report.verdicts) == 3
 
 
 def test_what_cannot_be_used_is_refused_before_work(scans, photographs, tmp_path) -> None:
@@ -119,7 +122,7 @@ def test_what_cannot_be_used_is_refused_before_work(scans, photographs, tmp_path
         files_of(tmp_path / "nowhere")
     mask = operators.masks.random_lines((32, 32), 4.0)
     k = data.mri_kspace(32, 4, mask=mask)
-    np.savez(scans / "scan40.npz", kspace=k.samples, mask=k.mask)
+    np.savez(scans / "scan150.npz", kspace=k.samples, mask=k.mask)
     with pytest.raises(DataError, match=r"undersampled 4\.0x"):
         mri.STUDY.configuration("smoke", scans)
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(photographs / "night.png")

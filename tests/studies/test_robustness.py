@@ -47,6 +47,8 @@ def test_verdicts_follow_the_numbers() -> None:
     seen = {SUPERVISED: 0.4, GUIDED: 0.9, VANILLA: 0.8}
     report = robustness.report(QUICK, _faked(psnr, seen))
     assert [v.mean for v in report.verdicts] == pytest.approx([8.0, 7.0, 3.0, 0.5], abs=1e-6)
+    assert [len(v.effects) for v in report.verdicts] == [2, 2, 2, 2]
+    assert report.verdicts[0].repetitions == "draws of lines"
     psnr[GUIDED], seen[GUIDED] = (28.0, 10.0, 15.0), 0.1
     flipped = robustness.report(QUICK, _faked(psnr, seen))
     # Seeds differ by the same 0.1 dB everywhere: no spread, so that the sign decides.
@@ -58,7 +60,7 @@ def test_verdicts_follow_the_numbers() -> None:
 
 def test_problems_differ_in_one_thing_and_are_what_the_lesson_is_tested_on() -> None:
     first, *others = QUICK.problems
-    assert first == QUICK.problem
+    assert first == dataclasses.replace(QUICK.problem, noise_seed=QUICK.problem.seed)
     for other in others:
         same = sum(getattr(first, f.name) == getattr(other, f.name)
                    for f in dataclasses.fields(first))  # fmt: skip
