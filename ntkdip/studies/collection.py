@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ntkdip.studies.cells import Shard, Store
+from ntkdip.studies.cells import CellError, Shard, Store
 from ntkdip.studies.files import writable_folder, write_text
 from ntkdip.studies.pages import render
 from ntkdip.studies.study import CELLS, Study, Written, require_complete, run_shard, run_study
@@ -85,7 +85,7 @@ def run_studies(
     ValueError
         If cells are missing after a merge, or as `Study.configuration`.
     CellError
-        If cells could not be computed.
+        If cells could not be computed; the other studies are written by then.
     """
     studies = [(study, study.configuration(preset, files)) for study in find(name)]
     store = Store(writable_folder(out) / CELLS)
@@ -94,14 +94,21 @@ def run_studies(
     if merge:
         for study, configuration in studies:
             require_complete(study, configuration, store)
-    done = []
+    done: list[tuple[Study[Any], Written]] = []
+    failed: list[CellError] = []
     for study, configuration in studies:
-        done.append(run_study(study, configuration, out))
+        try:
+            done.append((study, run_study(study, configuration, out)))
+        except CellError as fault:
+            failed.append(fault)
+            continue
         if tell is not None:
-            tell(study, done[-1])
-    parts = [{"study": s, "written": w} for (s, _), w in zip(studies, done, strict=True)]
+            tell(*done[-1])
+    parts = [{"study": study, "written": written} for study, written in done]
     write_text(out / "index.html", render("studies.html", parts=parts, preset=preset))
-    return done
+    if failed:
+        raise CellError("; ".join(map(str, failed))) from failed[0]
+    return [written for _, written in done]
 
 
 def run_shards(

@@ -103,6 +103,21 @@ def test_an_interrupted_study_resumes_where_it_was(tmp_path: Path) -> None:
     assert RUN == [1]
 
 
+def test_a_study_that_fails_does_not_take_the_others_along(tmp_path: Path, monkeypatch) -> None:
+    other = dataclasses.replace(
+        TOY, name="other",
+        cells=lambda seeds: {s: Cell(f"seed {s}", draw, Draw(s + 9)) for s in range(seeds)},
+    )  # fmt: skip
+    monkeypatch.setattr(collection, "find", lambda name: [TOY, other])
+    FAILING.add(1)
+    told: list[str] = []
+    with pytest.raises(CellError, match="1 of 3 cells of toy failed"):
+        collection.run_studies("all", "smoke", tmp_path, tell=lambda s, w: told.append(s.name))
+    assert told == ["other"]
+    assert (tmp_path / "other" / "report.html").exists()
+    assert 'src="other/values.png"' in (tmp_path / "index.html").read_text()
+
+
 def test_shards_merge_to_what_one_machine_makes(tmp_path: Path) -> None:
     collection.run_studies("toy", "quick", tmp_path / "whole")
     parts = [tmp_path / "first", tmp_path / "second"]
