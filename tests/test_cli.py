@@ -131,7 +131,7 @@ def test_demo_small(tmp_path: Path) -> None:
         ("fig2", ("peak PSNR", "high (%)")),
         ("supervised", ("as taught", "little data")),
         ("ablation", ("denoiser", "(base)")),
-        ("inpainting", ("biharmonic", "Deep Decoder", "camera, 32², 25%")),
+        ("inpainting", ("biharmonic", "Deep Decoder", "camera, 32², 50%")),
         ("width", ("gradient descent", "momentum", "Adam", "exponent")),
         ("drift", ("gradient descent", "Adam", "after the first step")),
         ("joint", ("input rate", "movement")),

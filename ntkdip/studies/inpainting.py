@@ -55,7 +55,7 @@ RATES = Optimiser(rate=1e-2, input_rate=3e-2)
 
 PRESETS = {
     "smoke": Contest(
-        _problems(32, "camera")[:2], contenders(UNet((4, 8)), Decoder(6, 2), RATES),
+        _problems(32, "camera")[:1], contenders(UNet((4, 8)), Decoder(6, 2), RATES),
         SOLVERS, steps=20, seeds=1, record_every=5,
     ),
     "quick": Contest(

@@ -72,7 +72,7 @@ def _at(*problems: Mri) -> tuple[Mri, ...]:
 PRESETS = {
     "smoke": MriConfiguration(
         Contest(
-            _at(Mri(size=32, coils=2)),
+            (Mri(size=32, coils=2, acceleration=8.0),),
             contenders(UNet((4, 8)), Decoder(8, 2), Optimiser(), Optimiser()),
             SOLVERS, steps=20, seeds=1, record_every=5,
         ),
