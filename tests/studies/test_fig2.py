@@ -81,6 +81,7 @@ def _faked(final: float, high: float, shift: float, best: float = 10.5) -> dict[
         return found | {
             "bands": bands, "predicted_bands": bands, "unexplained": bands,
             "predicted_psnr": psnr + shift * (1 + seed / 9),
+            "mse": 30 - psnr,
             "best": np.array(best * (1 + seed / 9)),
         }  # fmt: skip
 
