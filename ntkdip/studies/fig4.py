@@ -100,7 +100,7 @@ PRESETS = {
     ),
     "quick": Fig4Configuration(
         Mri(size=32, coils=1, sigma=0.005, seed=3), UNet((8, 16, 16), 0.1),
-        Optimiser(rate=1e-2, input_rate=3e-2), steps=600, alpha=0.1, seeds=2, record_every=10,
+        Optimiser(rate=1e-2, input_rate=3e-2), steps=600, alpha=0.1, seeds=4, record_every=10,
     ),
     "full": Fig4Configuration(Mri(size=64, coils=1, sigma=0.005, seed=3)),
 }  # fmt: skip

@@ -89,7 +89,7 @@ def _faked(first: float, last: float) -> dict[object, Result]:
 def test_verdicts_follow_the_numbers() -> None:
     rising = fig4.report(QUICK, _faked(0.6, 0.9))
     assert [v.answer for v in rising.verdicts] == ["agrees"] * 4
-    assert rising.verdicts[0].effects == pytest.approx([0.3, 0.31])
+    assert rising.verdicts[0].effects == pytest.approx([0.3, 0.31, 0.32, 0.33])
     falling = fig4.report(QUICK, _faked(0.9, 0.6))
     assert [v.answer for v in falling.verdicts] == ["disagrees"] * 4
     random, zero_filled, alignment = rising.pictures
