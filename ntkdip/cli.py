@@ -242,28 +242,15 @@ def _check_table(checks: Sequence[Check]) -> Table:
     return table
 
 
+StudyName = Literal[
+    "fig1", "fig2", "fig3", "fig4", "overfitting", "width", "drift", "joint", "self-guidance",
+    "stopping", "mri", "inpainting", "ablation", "supervised", "robustness", "all",
+]  # fmt: skip
+"""Those of `ntkdip.studies.collection`, which is not imported for the sake of its names."""
+
+
 def study(
-    name: Annotated[
-        Literal[
-            "fig1",
-            "fig2",
-            "fig3",
-            "fig4",
-            "overfitting",
-            "width",
-            "drift",
-            "joint",
-            "self-guidance",
-            "stopping",
-            "mri",
-            "inpainting",
-            "ablation",
-            "supervised",
-            "robustness",
-            "all",
-        ],
-        tyro.conf.Positional,
-    ],
+    name: Annotated[StudyName, tyro.conf.Positional],
     preset: Literal["smoke", "quick", "full"] = "quick",
     out: Path = Path("ntkdip-study"),
     data: Path | None = None,

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 
 from ntkdip import plotting, training
 from ntkdip.studies.cells import Cell, Result
+from ntkdip.studies.fig3 import SMALL
 from ntkdip.studies.imaging import Mri
 from ntkdip.studies.study import Picture, Report, Study
 from ntkdip.studies.tables import Entry, Spread, Table
@@ -73,8 +74,6 @@ class AblationConfiguration:
 
 FROZEN = 1e-12
 """Rate of an input that stays: with Adam it moves by no more than this a step."""
-
-SMALL = Mri(size=64, distance=1.5, sigma=0.02, seed=3)
 
 PRESETS = {
     "smoke": AblationConfiguration(

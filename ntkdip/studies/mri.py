@@ -104,7 +104,7 @@ def cells(c: MriConfiguration) -> dict[Any, Cell]:
     if c.kernel:
         for i, problem in enumerate(c.contest.problems):
             assert isinstance(problem, Mri)  # of recorded slices the noise is not known
-            found[i, KERNEL, 0] = KernelGuided(problem, problem.sigma).cell()
+            found[i, KERNEL, 0] = KernelGuided(problem).cell()
     return found
 
 

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 
 from ntkdip import plotting, training
 from ntkdip.studies.cells import Cell, Result
+from ntkdip.studies.fig3 import SMALL
 from ntkdip.studies.imaging import Mri
 from ntkdip.studies.study import Picture, Report, Study
 from ntkdip.studies.tables import Entry, Spread, Table
@@ -69,7 +70,7 @@ PRESETS = {
         Mri(size=32, coils=4, seed=3), net=UNet((4, 8)), steps=20, record_every=5, seeds=2
     ),
     "quick": OverfittingConfiguration(
-        Mri(size=64, distance=1.5, sigma=0.02, seed=3), training.SelfGuided(alpha=0.1),
+        SMALL, training.SelfGuided(alpha=0.1),
         Optimiser(rate=1e-2, input_rate=3e-2, schedule="exponential", final_share=0.01),
         net=UNet((8, 16, 16), 0.1), steps=2000,
     ),

@@ -76,29 +76,25 @@ class RobustnessConfiguration:
         return [0, *range(first, first + self.masks - 1)]
 
 
-def _rates(rate: float, input_rate: float | None = None) -> Optimiser:
-    return Optimiser(rate=rate, input_rate=input_rate)
-
-
 PRESETS = {
     "smoke": RobustnessConfiguration(
         Mri(size=32, coils=2, brain=12), Lesson(Mri(), FAR, (), net=UNet((4, 8)), steps=20),
-        Trial(Mri(), training.SelfGuided(), _rates(3e-3), UNet((4, 8)), 20, record_every=5),
-        Trial(Mri(), training.Vanilla(), _rates(3e-3), UNet((4, 8)), 20, record_every=5),
+        Trial(Mri(), training.SelfGuided(), Optimiser(rate=3e-3), UNet((4, 8)), 20, record_every=5),
+        Trial(Mri(), training.Vanilla(), Optimiser(rate=3e-3), UNet((4, 8)), 20, record_every=5),
         noise=(0.01, 0.02), masks=2, spot=0.3, seeds=1,
     ),
     "quick": RobustnessConfiguration(
         SMALL, Lesson(SMALL, FAR, (), net=UNet((8, 16, 16), 0.1), steps=800),
-        Trial(SMALL, training.SelfGuided(alpha=0.1), _rates(1e-2, 3e-2),
+        Trial(SMALL, training.SelfGuided(alpha=0.1), Optimiser(rate=1e-2, input_rate=3e-2),
               UNet((8, 16, 16), 0.1), 600, record_every=10),
-        Trial(SMALL, training.Vanilla(), _rates(1e-2),
+        Trial(SMALL, training.Vanilla(), Optimiser(rate=1e-2),
               UNet((8, 16, 16), 0.1), 600, record_every=10),
         noise=(0.02, 0.04, 0.08), masks=3, spot=0.3, seeds=2,
     ),
     "full": RobustnessConfiguration(
         Mri(brain=12), Lesson(Mri(brain=12), FAR, (), steps=20_000),
-        Trial(Mri(), training.SelfGuided(), _rates(3e-3), UNet()),
-        Trial(Mri(), training.Vanilla(), _rates(1e-2), UNet()),
+        Trial(Mri(), training.SelfGuided(), Optimiser(rate=3e-3), UNet()),
+        Trial(Mri(), training.Vanilla(), Optimiser(rate=1e-2), UNet()),
         noise=(0.01, 0.02, 0.05, 0.1), masks=5, spot=0.3, seeds=3,
     ),
 }  # fmt: skip

@@ -172,9 +172,8 @@ def _solved(solver: Solver, p: Built, weight: float) -> np.ndarray:
 class KernelGuided:
     """One problem solved by kernel self-guidance; dense algebra in the number of samples."""
 
-    problem: Problem
-    sigma: float
-    """Of the problem's noise; 0 for none."""
+    problem: Mri | Inpainting
+    """Whose noise level is known."""
     depth: int = 6
     """Convolutions of the infinitely wide CNN."""
     kernel_size: int = 3
@@ -200,8 +199,9 @@ def guide(given: KernelGuided) -> dict[str, Any]:
         depth=given.depth, kernel_size=given.kernel_size, complex_image=p.A.domain.is_complex
     )
     run = theory.self_guidance(
-        net, p.A, p.y, ridge="evidence", sigma=given.sigma or None, iterations=given.iterations
-    )
+        net, p.A, p.y, ridge="evidence", sigma=given.problem.sigma or None,
+        iterations=given.iterations,
+    )  # fmt: skip
     curve = [metrics.psnr(image, p.truth) for image in run.iterates]
     return scored(FINAL, run.image, p.truth) | {
         f"step of {FINAL}": run.chosen,

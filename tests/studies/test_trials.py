@@ -84,7 +84,7 @@ def test_what_needs_a_missing_package_is_left_out(monkeypatch) -> None:
 
 
 def test_kernel_self_guidance_gives_its_chosen_iterate() -> None:
-    found = trials.guide(KernelGuided(TINY, TINY.sigma, depth=3, iterations=3))
+    found = trials.guide(KernelGuided(TINY, depth=3, iterations=3))
     truth = TINY.build().truth
     assert found["psnr of final"] == pytest.approx(metrics.psnr(found["final"], truth))
     assert found["psnr of final"] == pytest.approx(found["curve"][found["step of final"]])
