@@ -19,7 +19,7 @@ from benchmarks.cases import Case
 from benchmarks.empirical import KEY
 from ntkdip.networks import UNet
 from ntkdip.networks import layers as describe
-from ntkdip.networks.convolution import accelerated
+from ntkdip.networks.acceleration import accelerated
 
 RATE = 1e-4
 """Of Adam, with the moments 0.9, 0.999 and 1e-8 that both sides have by default.

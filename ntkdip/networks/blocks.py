@@ -105,5 +105,8 @@ class ConvolutionBlock(nnx.Module):
         self.relu = Pointwise(LeakyReLU(style.slope) if style.slope else ReLU())
 
     def __call__(self, x: Float[Array, "*pixels cin"]) -> Float[Array, "*strided cout"]:
-        y = self.conv(x)
+        return self.activate(self.conv(x))
+
+    def activate(self, y: Float[Array, "*pixels cout"]) -> Float[Array, "*pixels cout"]:
+        """What follows the convolution."""
         return self.relu(y if self.norm is None else self.norm(y))

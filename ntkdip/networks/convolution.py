@@ -1,4 +1,4 @@
-"""Convolutions and upsampling for training on CPUs: the same numbers with fewer multiplications.
+"""Convolutions for training on CPUs: the same numbers with fewer multiplications.
 
 XLA's own convolution multiplies at the machine's peak rate on a CPU, so nothing but a smaller
 number of multiplications is faster.  Winograd's minimal filtering takes 6 products for 4
@@ -6,7 +6,7 @@ outputs of 3 taps along each axis: in 2D a quarter of the multiplications, as ma
 
 For reverse mode: `jax.jvp` refuses what is here.  The kernels need forward mode and read
 `conv_general_dilated` in a network's jaxpr, so networks are built on `jax.lax`, and training
-takes `accelerated` copies of them.
+takes copies of them (`ntkdip.networks.acceleration`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,15 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
 from ntkdip.networks.layers import Padding
-from ntkdip.networks.modules import Upsampling
 
 TILE = 4
 """Outputs a tile and axis."""
@@ -43,7 +41,6 @@ LEAST_CHANNELS = 16
 LEAST_SIDE = 8
 """Pixels a side of the result."""
 
-Net = TypeVar("Net", bound=nnx.Module)
 Pads = tuple[tuple[int, int], ...]
 
 
@@ -135,22 +132,6 @@ def conv_general_dilated(
         lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers,
         feature_group_count, **options,
     )  # fmt: skip
-
-
-def accelerated(net: Net) -> Net:
-    """A copy of a network for training, with the same parameters and, to rounding, outputs.
-
-    Every `flax.nnx.Conv` in it convolves by `conv_general_dilated`, and every ``half_pixel``
-    `Upsampling` by 2 adds shifted images instead of multiplying by a matrix.  Reverse mode
-    only: kernels take the network itself.
-    """
-    copy = nnx.clone(net)
-    for _, module in nnx.iter_modules(copy):
-        if isinstance(module, nnx.Conv) and module.conv_general_dilated is lax.conv_general_dilated:
-            module.conv_general_dilated = conv_general_dilated
-        elif isinstance(module, Upsampling) and module.factor == 2:
-            module.interpolate = double
-    return copy
 
 
 def _channels_last(spatial: int) -> tuple[str, str, str]:
@@ -304,37 +285,3 @@ def _backward(pads: Pads, saved: tuple[Array, Array], g: Array) -> tuple[Array, 
 
 
 _winograd.defvjp(_forward, _backward)
-
-
-@jax.custom_vjp
-def double(x: Float[Array, "*pixels c"]) -> Float[Array, "*doubled c"]:
-    """Twice as many pixels an axis, linear, half-pixel convention, edges held.
-
-    `jax.image.resize` by 2 to rounding, in a few additions a pixel.  Reverse mode only.
-    Source: ours.
-    """
-    for axis in range(x.ndim - 1):
-        before, after = _shifted(x, x, axis)
-        pair = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
-        x = pair.reshape(*x.shape[:axis], -1, *x.shape[axis + 1 :])
-    return x
-
-
-def _shifted(first: Array, last: Array, axis: int) -> tuple[Array, Array]:
-    """``last`` one pixel later, beginning as ``first`` does, and ``first`` one pixel earlier,
-    ending as ``last`` does."""
-    n = first.shape[axis]
-    cut = functools.partial(lax.slice_in_dim, axis=axis)
-    before = jnp.concatenate([cut(first, 0, 1), cut(last, 0, n - 1)], axis)
-    return before, jnp.concatenate([cut(first, 1, n), cut(last, n - 1, n)], axis)
-
-
-def _double_back(_: None, g: Array) -> tuple[Array]:
-    for axis in reversed(range(g.ndim - 1)):
-        even, odd = (lax.slice_in_dim(g, i, g.shape[axis], 2, axis) for i in range(2))
-        before, after = _shifted(even, odd, axis)
-        g = 0.75 * (even + odd) + 0.25 * (before + after)
-    return (g,)
-
-
-double.defvjp(lambda x: (double(x), None), _double_back)

@@ -15,7 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Inexact
 
 from ntkdip.networks import modules
-from ntkdip.networks.convolution import accelerated
+from ntkdip.networks.acceleration import accelerated
 from ntkdip.spaces import Space
 
 Options = tuple[tuple[str, Any], ...]

@@ -97,13 +97,14 @@ class LayerNormalisation(nnx.Module):
 class Upsampling(nnx.Module):
     """Upsampling along every spatial axis.
 
-    ``interpolate`` replaces `jax.image.resize` in the ``half_pixel`` convention
-    (`ntkdip.networks.convolution.accelerated` sets it).
+    ``interpolate`` replaces `jax.image.resize` in the ``half_pixel`` convention, ``convolve``
+    the convolution of a joined image (`ntkdip.networks.acceleration.accelerated` sets them).
     """
 
     def __init__(self, layer: describe.Upsample):
         self.convention, self.factor = layer.convention, layer.factor
         self.interpolate: Callable[[Array], Array] | None = None
+        self.convolve: Callable[[Array, Array, nnx.Conv], Array] | None = None
 
     def __call__(self, x: Float[Array, "*pixels c"]) -> Float[Array, "*upsampled c"]:
         f = self.factor
@@ -122,6 +123,14 @@ class Upsampling(nnx.Module):
             else:
                 x = _between_corners(x, f, axis)
         return x
+
+    def joined(
+        self, beside: Float[Array, "*upsampled a"], x: Float[Array, "*pixels b"], conv: nnx.Conv
+    ) -> Float[Array, "*upsampled cout"]:
+        """A convolution of an image, such as a skip, beside ``x`` upsampled."""
+        if self.convolve is not None:
+            return self.convolve(beside, x, conv)
+        return conv(jnp.concatenate([beside, self(x)], axis=-1))
 
 
 def _between_corners(x: Array, factor: int, axis: int) -> Array:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -135,8 +134,9 @@ class UNet(nnx.Module):
             for block in blocks:
                 x = block(x)
         for blocks in self.up:
-            x = jnp.concatenate([skips.pop(), self.double(x)], axis=-1)
-            for block in blocks:
+            first, *others = blocks
+            x = first.activate(self.double.joined(skips.pop(), x, first.conv))
+            for block in others:
                 x = block(x)
         return self.head(x)
 

@@ -9,12 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from ntkdip.networks import UNet, convolution
+from ntkdip.networks import convolution
 
 KEY = jax.random.key(0)
 MODES = {"zero": "constant", "circular": "wrap", "reflect": "reflect"}
@@ -148,35 +147,3 @@ def test_bad_arguments_are_refused() -> None:
         convolution.convolve(jnp.ones((8, 8, 2)), jnp.ones((2, 3, 2, 2)), "zero")
     with pytest.raises(ValueError, match=r"got \(8, 8, 2\) and \(3, 3, 4, 2\)"):
         convolution.convolve(jnp.ones((8, 8, 2)), jnp.ones((3, 3, 4, 2)), "zero")
-
-
-@pytest.mark.parametrize("shape", [(7, 3), (4, 5, 3), (1, 2, 1)])
-def test_doubling_is_resizing(shape: tuple[int, ...]) -> None:
-    x = jax.random.normal(KEY, shape)
-
-    def resize(x: jax.Array) -> jax.Array:
-        return jax.image.resize(x, (*(2 * n for n in shape[:-1]), shape[-1]), "linear")
-
-    y, back = jax.vjp(convolution.double, x)
-    expected, expected_back = jax.vjp(resize, x)
-    np.testing.assert_allclose(y, expected, atol=1e-6)
-    g = jax.random.normal(KEY, y.shape)
-    np.testing.assert_allclose(back(g)[0], expected_back(g)[0], atol=2e-6)
-
-
-def test_an_accelerated_network_is_the_network() -> None:
-    net = UNet((16, 18), in_channels=2, rngs=nnx.Rngs(params=KEY))
-    fast = convolution.accelerated(net)
-    z, target = jax.random.normal(KEY, (2, 16, 20, 2))
-
-    @nnx.jit
-    def gradient(net: UNet) -> Any:
-        return nnx.value_and_grad(lambda net: ((net(z) - target) ** 2).mean())(net)
-
-    (loss, grads), (expected, expected_grads) = gradient(fast), gradient(net)
-    np.testing.assert_allclose(loss, expected, rtol=1e-6)
-    for a, b in zip(jax.tree.leaves(grads), jax.tree.leaves(expected_grads), strict=True):
-        np.testing.assert_allclose(a, b, atol=2e-5 * float(jnp.abs(b).max()))
-    assert str(jax.make_jaxpr(net)(z)).count("conv_general_dilated") > 2
-    assert str(jax.make_jaxpr(fast)(z)).count("conv_general_dilated") == 2  # first and head
-    jax.jvp(net, (z,), (z,))  # the network itself still has forward mode
