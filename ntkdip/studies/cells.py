@@ -22,7 +22,7 @@ from ntkdip.studies.files import replacing
 
 T = TypeVar("T")
 
-Result = dict[str, np.ndarray]
+Result = Mapping[str, np.ndarray]
 """What a cell gives: arrays of numbers, booleans or text by name."""
 
 DESCRIPTION = "cell.json"
@@ -137,6 +137,29 @@ class Shard:
         return list(cells[self.index - 1 :: self.count])
 
 
+class Stored(Mapping[str, np.ndarray]):
+    """A cell's arrays in its file, each read when it is asked for.
+
+    A study of hundreds of images would not fit in memory otherwise.
+    """
+
+    def __init__(self, path: Path, names: Iterable[str]):
+        self.path = path
+        self.names = tuple(names)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.names:
+            raise KeyError(name)
+        with np.load(self.path, allow_pickle=False) as file:
+            return np.asarray(file[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 class Store:
     """Finished cells in a folder, a ``.npz`` file each, named by its key."""
 
@@ -155,19 +178,22 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         arrays = _arrays(result)
         content: dict[str, Any] = {DESCRIPTION: np.array(json.dumps(cell.described))} | arrays
-        with replacing(self.path(cell)) as partial, partial.open("wb") as file:
+        path = self.path(cell)
+        with replacing(path) as partial, partial.open("wb") as file:
             np.savez_compressed(file, **content)
-        return arrays
+        return Stored(path, arrays)
 
     def load(self, cell: Cell) -> Result | None:
         """A cell's result; None if it is not there.
 
-        A file that cannot be read is reported, and counts as not there.
+        A file that cannot be read, any array of it, is reported, and counts as not there.
         """
         path = self.path(cell)
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return {name: stored[name] for name in stored.files if name != DESCRIPTION}
+                # Every array is read once, so that a damaged file is found out now.
+                names = [name for name, _ in stored.items() if name != DESCRIPTION]
+            return Stored(path, names)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as fault:
@@ -307,7 +333,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(plain, float) and np.isnan(plain) else plain
 
 
-def _arrays(result: Mapping[str, Any]) -> Result:
+def _arrays(result: Mapping[str, Any]) -> dict[str, np.ndarray]:
     arrays = {name: np.asarray(value) for name, value in result.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "biufcU":

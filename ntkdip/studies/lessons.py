@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -18,6 +19,9 @@ from ntkdip.progress import track
 from ntkdip.studies.cells import Cell
 from ntkdip.studies.imaging import Built, Mri
 from ntkdip.studies.trials import UNet, scored
+
+TAUGHT = 8
+"""Networks that are kept for another study of the same process with other tests."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +71,19 @@ def teach(lesson: Lesson) -> dict[str, Any]:
     ``loss`` (steps,): mean squared error over that of zero-filling; for test ``i`` its image
     ``test i`` and ``psnr of test i`` and so on, as `ntkdip.studies.trials.train` names them.
     """
-    size = lesson.problem.size
-    net = fitted(lesson.net.network(complex_image=True), (size, size))
-    params, losses = _train(net, lesson)
+    net, params, losses = _taught(dataclasses.replace(lesson, tests=()))
     found: dict[str, Any] = {"loss": losses}
     for i, test in enumerate(lesson.tests):
         built = test.build()
         found |= scored(f"test {i}", _reconstruct(net, params, built), built.truth)
     return found
+
+
+@functools.lru_cache(maxsize=TAUGHT)
+def _taught(lesson: Lesson) -> tuple[ImageNetwork, Any, Float[np.ndarray, " steps"]]:
+    size = lesson.problem.size
+    net = fitted(lesson.net.network(complex_image=True), (size, size))
+    return net, *_train(net, lesson)
 
 
 def _train(net: ImageNetwork, lesson: Lesson) -> tuple[Any, Float[np.ndarray, " steps"]]:

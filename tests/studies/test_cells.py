@@ -62,6 +62,22 @@ def test_what_is_stored_is_what_was_computed_and_is_not_computed_again(store: St
     assert CALLS == [3.0, 5.0, 7.0]
 
 
+def test_arrays_are_read_when_they_are_asked_for(store: Store) -> None:
+    saved = store.save(cell(3.0), halved(Number(3.0)))
+    loaded = store.load(cell(3.0))
+    for found in (saved, loaded):
+        assert found is not None
+        assert list(found) == ["half", "names"]
+        assert found["half"] == 1.5
+        with pytest.raises(KeyError):
+            found["cell.json"]
+    store.path(cell(3.0)).unlink()
+    for found in (saved, loaded):
+        assert found is not None
+        with pytest.raises(FileNotFoundError):
+            found["half"]
+
+
 def test_the_key_is_of_function_and_settings_alone() -> None:
     assert cell(1.0, "x").key == cell(1.0, "y").key
     assert cell(1.0).key != cell(2.0).key

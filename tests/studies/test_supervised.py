@@ -38,10 +38,21 @@ def test_a_taught_network_improves_on_a_slice_it_has_not_seen(taught) -> None:
 
 def test_a_lesson_repeats_itself_and_seeds_differ() -> None:
     short = dataclasses.replace(LESSON, steps=3)
-    first, again = lessons.teach(short), lessons.teach(short)
+    first = lessons.teach(short)
+    lessons._taught.cache_clear()
+    again = lessons.teach(short)
     np.testing.assert_array_equal(first["test 0"], again["test 0"])
     other = lessons.teach(dataclasses.replace(short, seed=1))
     assert np.abs(other["test 0"] - first["test 0"]).max() > 1e-4
+
+
+def test_other_tests_do_not_teach_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = dataclasses.replace(LESSON, steps=3, seed=7)
+    first = lessons.teach(short)
+    monkeypatch.setattr(lessons, "_train", None)
+    more = lessons.teach(dataclasses.replace(short, tests=(*short.tests, *short.tests)))
+    np.testing.assert_array_equal(more["test 0"], first["test 0"])
+    assert len(more) > len(first)
 
 
 def test_variations_keep_phase_and_the_multiset_of_pixels() -> None:
