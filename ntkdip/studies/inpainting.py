@@ -23,7 +23,7 @@ from ntkdip.studies.contest import (
     score_table,
 )
 from ntkdip.studies.imaging import Inpainting
-from ntkdip.studies.recorded import RecordedPhotograph, digest_of, files_of
+from ntkdip.studies.recorded import RecordedPhotograph, digest_of, files_of, recorded_photograph
 from ntkdip.studies.study import Report, Study
 from ntkdip.studies.trials import Decoder, Solver, UNet
 from ntkdip.studies.verdicts import Verdict
@@ -112,8 +112,8 @@ def on_files(c: Contest, path: Path) -> Contest:
         RecordedPhotograph(str(file), digest_of(file), kept, seed=3)
         for kept in KEPT for file in files
     )  # fmt: skip
-    for problem in problems:
-        problem.build()
+    for file in files:
+        recorded_photograph(str(file))
     return dataclasses.replace(c, problems=problems)
 
 

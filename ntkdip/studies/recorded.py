@@ -16,6 +16,12 @@ from ntkdip.studies.imaging import Built, another_contrast, lines
 WHOLE = 1.5
 """Acceleration up to which k-space counts as fully sampled: scanners leave out some edges."""
 
+LEAST_SIDE = 32
+"""Pixels, for windows of metrics and the levels of networks; the studies are tested at this."""
+
+DOCUMENTS = {".txt", ".md", ".rst", ".csv", ".json", ".yaml", ".yml", ".toml", ".pdf", ".html"}
+"""Endings of what lies beside the files of a data set and is left out, as are hidden files."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RecordedSlice:
@@ -86,7 +92,8 @@ def recorded_kspace(path: str) -> KSpace:
     Raises
     ------
     DataError
-        If the file cannot be read, holds no k-space, or k-space that is itself undersampled.
+        If the file cannot be read, holds no k-space, k-space that is itself undersampled, or
+        fewer than `LEAST_SIDE` pixels a side.
     """
     k = data.load(path)
     if not isinstance(k, KSpace):
@@ -96,7 +103,9 @@ def recorded_kspace(path: str) -> KSpace:
             path, "mask", f"undersampled {k.acceleration:.1f}x, so that the truth is not known; "
             "give fully sampled k-space",
         )  # fmt: skip
-    return k if k.image_shape is None else k.crop_readout()
+    k = k if k.image_shape is None else k.crop_readout()
+    _require_side(path, k.shape)
+    return k
 
 
 def recorded_photograph(path: str) -> np.ndarray:
@@ -105,7 +114,8 @@ def recorded_photograph(path: str) -> np.ndarray:
     Raises
     ------
     DataError
-        If the file cannot be read, is no real image, or is 0 everywhere.
+        If the file cannot be read, is no real image, is 0 everywhere, or has fewer than
+        `LEAST_SIDE` pixels a side.
     """
     image = data.load(path)
     if isinstance(image, KSpace) or np.iscomplexobj(image.pixels):
@@ -113,11 +123,19 @@ def recorded_photograph(path: str) -> np.ndarray:
     grey = np.asarray(image.grey(), np.float32)
     if not grey.max() > 0:
         raise DataError(path, "", "black everywhere: nothing can be compared with it")
+    _require_side(path, grey.shape)
     return grey / grey.max()
 
 
+def _require_side(path: str, shape: tuple[int, ...]) -> None:
+    if min(shape) < LEAST_SIDE:
+        raise DataError(
+            path, "", f"only {shape} pixels; the methods of this study take {LEAST_SIDE} a side"
+        )
+
+
 def files_of(folder: Path) -> list[Path]:
-    """The files of a folder, by name, or one file; hidden ones are left out.
+    """The files of a folder, by name, or one file; hidden ones and documents are left out.
 
     Raises
     ------
@@ -127,7 +145,8 @@ def files_of(folder: Path) -> list[Path]:
     found = [folder] if folder.is_file() else []
     if folder.is_dir():
         found = sorted(p for p in folder.iterdir() if p.is_file() and p.name[0] != ".")
-        found = [p for p in found if p.suffix != ".hdr"]  # BART's, read with its .cfl
+        # A .hdr is BART's, and read with its .cfl.
+        found = [p for p in found if p.suffix != ".hdr" and p.suffix.lower() not in DOCUMENTS]
     if not found:
         raise DataError(folder, "", "no file, and no folder with files in it")
     return found

@@ -37,8 +37,8 @@ def scans(tmp_path: Path) -> Path:
 def photographs(tmp_path: Path) -> Path:
     folder = tmp_path / "photographs"
     folder.mkdir()
-    for name, size in (("camera", 20), ("coffee", 25)):
-        pixels = np.round(255 * data.photograph(name, size)[:18]).astype(np.uint8)
+    for name, size in (("camera", 36), ("coffee", 41)):
+        pixels = np.round(255 * data.photograph(name, size)[:34]).astype(np.uint8)
         Image.fromarray(pixels).save(folder / f"{name}.png")
     return folder
 
@@ -66,8 +66,8 @@ def test_a_slice_is_undersampled_and_its_truth_is_that_of_all_of_k_space(scans) 
 def test_a_photograph_is_grey_and_loses_pixels(photographs) -> None:
     path = photographs / "coffee.png"
     built = RecordedPhotograph(str(path), digest_of(path), kept=0.25).build()
-    assert (built.truth.shape, built.truth.max()) == ((18, 25), 1)
-    assert built.y.size == round(0.25 * 18 * 25)
+    assert (built.truth.shape, built.truth.max()) == ((34, 41), 1)
+    assert built.y.size == round(0.25 * 34 * 41)
 
 
 def test_the_same_content_elsewhere_is_the_same_cell_file(scans, tmp_path) -> None:
@@ -128,3 +128,19 @@ def test_what_cannot_be_used_is_refused_before_work(scans, photographs, tmp_path
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(photographs / "night.png")
     with pytest.raises(DataError, match="black everywhere"):
         inpainting.STUDY.configuration("smoke", photographs)
+    Image.fromarray(np.full((40, 31), 9, np.uint8)).save(photographs / "night.png")
+    with pytest.raises(DataError, match=r"night\.png.*only \(40, 31\) pixels; .* take 32 a side"):
+        inpainting.STUDY.configuration("smoke", photographs)
+    small = data.mri_kspace(24, 2, mask=np.ones((24, 24), bool))
+    np.savez(scans / "scan150.npz", kspace=small.samples)
+    with pytest.raises(DataError, match=r"only \(24, 24\) pixels"):
+        mri.STUDY.configuration("smoke", scans)
+
+
+def test_documents_beside_the_data_are_left_out(photographs) -> None:
+    (photographs / "README.md").write_text("These are photographs.")
+    (photographs / "labels.CSV").write_text("a,b")
+    assert [p.suffix for p in files_of(photographs)] == [".png"] * len(files_of(photographs))
+    assert len(inpainting.STUDY.configuration("smoke", photographs).problems) == 3 * len(
+        list(photographs.glob("*.png"))
+    )
