@@ -1,4 +1,4 @@
-"""Keeping freed memory, so that a training step does not fault its pages anew."""
+"""Freed memory: kept, so that no step faults its pages anew; the compiler's is given back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ def keep_freed_memory() -> bool:
     return bool(libc.mallopt(M_MMAP_MAX, 0) and libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
-@functools.cache
 def prepare_for_training() -> bool:
     """Settings of this process with which training steps on a CPU run faster, in less memory.
 
@@ -50,8 +49,16 @@ def prepare_for_training() -> bool:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     kept = keep_freed_memory()
     if kept:
-        jax.monitoring.register_event_duration_secs_listener(_give_back)
+        _listen()
     return kept
+
+
+@functools.cache
+def _listen() -> None:
+    """Once a process."""
+    import jax
+
+    jax.monitoring.register_event_duration_secs_listener(_give_back)
 
 
 def _give_back(event: str, duration_secs: float, **_: str | int) -> None:

@@ -73,5 +73,4 @@ def test_what_compiling_took_is_given_back() -> None:
         done, count = run(COMPILE, mode)
         assert done == "True"
         pages[mode] = count
-    print(pages)
     assert pages["given back"] < 0.9 * pages["kept"]

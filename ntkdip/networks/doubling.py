@@ -10,6 +10,7 @@ a quarter of the pixels to read, transform and keep.  For reverse mode, as
 from __future__ import annotations
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
 
-from ntkdip.networks.convolution import conv_general_dilated, convolve
+from ntkdip.networks.convolution import LEAST_CHANNELS, conv_general_dilated, convolve
 
 LEAST_PIXELS = 128**2
 """Of the smaller image, for `convolve_joined` to be faster than what it replaces."""
@@ -59,8 +60,8 @@ double.defvjp(lambda x: (double(x), None), _double_back)
 
 
 def convolve_joined(
-    beside: Float[Array, "rows columns a"], x: Float[Array, "r c b"], conv: nnx.Conv
-) -> Float[Array, "out_rows out_columns cout"]:
+    beside: Float[Array, "*larger a"], x: Float[Array, "*pixels b"], conv: nnx.Conv
+) -> Float[Array, "*out cout"]:
     """A convolution of an image beside another one doubled.
 
     ``conv(jnp.concatenate([beside, double(x)], -1))`` to rounding.  On a CPU, where 3x3 pixels
@@ -69,24 +70,35 @@ def convolve_joined(
 
     Source: the polyphase form of an upsampling filter; the edges are ours.
     """
+    if not _suits(beside, x, conv):
+        return conv(jnp.concatenate([beside, double(x)], axis=-1))
     kernel, channels = conv.kernel[...], beside.shape[-1]
-    suits = (
-        jax.default_backend() == "cpu"
+    y = convolve(beside, kernel[:, :, :channels], "zero")
+    y = y + convolve_doubled(x, kernel[:, :, channels:])
+    return y if conv.bias is None else y + conv.bias[None, None]
+
+
+def _suits(beside: Array, x: Array, conv: nnx.Conv) -> bool:
+    """Whether both parts go through `convolve`, and nothing of ``conv`` would be passed over."""
+    channels = (beside.shape[-1], x.shape[-1])
+    return (
+        conv.conv_general_dilated is conv_general_dilated
+        and jax.default_backend() == "cpu"
         and x.ndim == 3
-        and x.shape[0] * x.shape[1] >= LEAST_PIXELS
-        and kernel.shape[:-1] == (3, 3, channels + x.shape[-1])
+        and math.prod(x.shape[:-1]) >= LEAST_PIXELS
+        and min(*channels, conv.out_features) >= LEAST_CHANNELS
+        and conv.kernel.shape == (3, 3, sum(channels), conv.out_features)
         and conv.padding == ((1, 1), (1, 1))
         and all(
             steps in (1, (1, 1))
             for steps in (conv.strides, conv.input_dilation, conv.kernel_dilation)
         )
-        and beside.dtype == x.dtype == kernel.dtype
+        and beside.dtype == x.dtype == conv.kernel.dtype
+        and conv.dtype in (None, x.dtype)
+        and conv.mask is None
+        and conv.precision is None
+        and conv.preferred_element_type is None
     )
-    if not suits:
-        return conv(jnp.concatenate([beside, double(x)], axis=-1))
-    y = convolve(beside, kernel[:, :, :channels], "zero")
-    y = y + convolve_doubled(x, kernel[:, :, channels:])
-    return y if conv.bias is None else y + conv.bias[None, None]
 
 
 def convolve_doubled(

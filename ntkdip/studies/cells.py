@@ -150,8 +150,14 @@ class Stored(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.names:
             raise KeyError(name)
-        with np.load(self.path, allow_pickle=False) as file:
-            return np.asarray(file[name])
+        try:
+            with np.load(self.path, allow_pickle=False) as file:
+                return np.asarray(file[name])
+        except zipfile.BadZipFile as fault:
+            raise OSError(f"the cell {str(self.path)!r} was damaged meanwhile: {fault}") from fault
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
@@ -294,9 +300,10 @@ def _side_by_side(
             free.put(device)
 
     with ThreadPoolExecutor(len(devices)) as pool:
-        tasks = [pool.submit(work, cell) for cell in cells]
+        tasks = {pool.submit(work, cell) for cell in cells}
         try:
             for task in as_completed(tasks):
+                tasks.discard(task)  # and with it what it holds
                 yield task.result()
         finally:
             for task in tasks:
@@ -318,10 +325,11 @@ def rows_of(kind: type[T], *results: Result) -> tuple[T, ...]:
     What a result holds beside the fields of ``kind`` is passed over.
     """
     names = [field.name for field in dataclasses.fields(cast(Any, kind))]
+    columns = ({name: result[name] for name in names} for result in results)
     return tuple(
-        kind(**{name: _plain(result[name][i]) for name in names})
-        for result in results
-        for i in range(len(result[names[0]]))
+        kind(**{name: _plain(values[i]) for name, values in found.items()})
+        for found in columns
+        for i in range(len(found[names[0]]))
     )
 
 

@@ -20,8 +20,9 @@ from ntkdip.studies.cells import Cell
 from ntkdip.studies.imaging import Built, Mri
 from ntkdip.studies.trials import UNet, scored
 
-TAUGHT = 8
-"""Networks that are kept for another study of the same process with other tests."""
+KEPT_NETWORKS = 8
+"""Taught ones, for another study of the same process with other tests (under the same settings
+of JAX)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +80,7 @@ def teach(lesson: Lesson) -> dict[str, Any]:
     return found
 
 
-@functools.lru_cache(maxsize=TAUGHT)
+@functools.lru_cache(maxsize=KEPT_NETWORKS)
 def _taught(lesson: Lesson) -> tuple[ImageNetwork, Any, Float[np.ndarray, " steps"]]:
     size = lesson.problem.size
     net = fitted(lesson.net.network(complex_image=True), (size, size))

@@ -23,7 +23,7 @@ from ntkdip.studies.contest import (
     score_table,
 )
 from ntkdip.studies.imaging import Mri
-from ntkdip.studies.recorded import RecordedSlice, digest_of, files_of, recorded_kspace
+from ntkdip.studies.recorded import RecordedSlice, digest_of, files_of
 from ntkdip.studies.study import Report, Study
 from ntkdip.studies.trials import Decoder, KernelGuided, Solver, UNet
 from ntkdip.studies.verdicts import Verdict
@@ -172,8 +172,8 @@ def on_files(c: MriConfiguration, path: Path) -> MriConfiguration:
         RecordedSlice(str(file), digest_of(file), acceleration)
         for acceleration in (4.0, 8.0) for file in files
     )  # fmt: skip
-    for file in files:
-        recorded_kspace(str(file))
+    for problem in problems:  # coils may not be had from the few lines that are left
+        problem.build()
     # A reference could only be made of the truth.
     fair = {name: given for name, given in c.contest.contenders.items() if name != REFERENCE}
     return MriConfiguration(dataclasses.replace(c.contest, problems=problems, contenders=fair))

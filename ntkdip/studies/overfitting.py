@@ -115,14 +115,15 @@ def report(c: OverfittingConfiguration, results: Mapping[Any, Result]) -> Report
         ),
         Verdict("self-guided DIP ends at most 0.3 dB below its own best", kept, -0.3, "dB"),
     ]  # fmt: skip
+    past = {name: _steps_over_best(c, numbers, name) for name in (FALLING, CONSTANT)}
     findings = [
         f"{name} is trained for {min(ratios):.2f} to {max(ratios):.2f} times the steps to its best "
-        "image" for name in (FALLING, CONSTANT) for ratios in [_past(c, numbers, name)]
+        "image" for name, ratios in past.items()
     ]  # fmt: skip
     return Report([table], _pictures(c, results), verdicts, findings)
 
 
-def _past(c: OverfittingConfiguration, numbers: Any, name: str) -> tuple[float, ...]:
+def _steps_over_best(c: OverfittingConfiguration, numbers: Any, name: str) -> tuple[float, ...]:
     """All steps over those to the best image, for each seed."""
     return tuple(c.steps / max(step, 1.0) for step in numbers(name, f"step of {BEST}"))
 
@@ -130,7 +131,7 @@ def _past(c: OverfittingConfiguration, numbers: Any, name: str) -> tuple[float, 
 def _rows(c: OverfittingConfiguration, numbers: Any) -> Iterator[tuple[Entry, ...]]:
     for name in c.contenders:
         best, final, averaged = (numbers(name, f"psnr of {i}") for i in (BEST, FINAL, AVERAGED))
-        steps, ratios = numbers(name, f"step of {BEST}"), _past(c, numbers, name)
+        steps, ratios = numbers(name, f"step of {BEST}"), _steps_over_best(c, numbers, name)
         each = (best, steps, final, averaged, ratios, paired(final, best))
         digits = (2, 0, 2, 2, 2, 2)
         for seed in range(c.seeds):

@@ -19,7 +19,20 @@ WHOLE = 1.5
 LEAST_SIDE = 32
 """Pixels, for windows of metrics and the levels of networks; the studies are tested at this."""
 
-DOCUMENTS = {".txt", ".md", ".rst", ".csv", ".json", ".yaml", ".yml", ".toml", ".pdf", ".html"}
+DOCUMENTS = {
+    ".txt",
+    ".md",
+    ".rst",
+    ".csv",
+    ".json",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".pdf",
+    ".html",
+    ".xml",
+    "",
+}
 """Endings of what lies beside the files of a data set and is left out, as are hidden files."""
 
 
@@ -130,7 +143,9 @@ def recorded_photograph(path: str) -> np.ndarray:
 def _require_side(path: str, shape: tuple[int, ...]) -> None:
     if min(shape) < LEAST_SIDE:
         raise DataError(
-            path, "", f"only {shape} pixels; the methods of this study take {LEAST_SIDE} a side"
+            path,
+            "",
+            f"only {shape} pixels; this study's methods take at least {LEAST_SIDE} a side",
         )
 
 
@@ -148,7 +163,7 @@ def files_of(folder: Path) -> list[Path]:
         # A .hdr is BART's, and read with its .cfl.
         found = [p for p in found if p.suffix != ".hdr" and p.suffix.lower() not in DOCUMENTS]
     if not found:
-        raise DataError(folder, "", "no file, and no folder with files in it")
+        raise DataError(folder, "", "no data file, and no folder with one in it")
     return found
 
 

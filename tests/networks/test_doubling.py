@@ -12,6 +12,7 @@ from flax import nnx
 
 from ntkdip.networks import UNet, doubling
 from ntkdip.networks.acceleration import accelerated
+from ntkdip.networks.convolution import conv_general_dilated
 from ntkdip.networks.doubling import convolve_joined, double
 
 KEY = jax.random.key(0)
@@ -31,6 +32,14 @@ def test_doubling_is_resizing(shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(back(g)[0], expected_back(g)[0], atol=2e-6)
 
 
+def _conv(before: int, after: int, **options: Any) -> nnx.Conv:
+    given: dict[str, Any] = {
+        "kernel_size": (3, 3), "padding": ((1, 1), (1, 1)), "rngs": nnx.Rngs(params=KEY),
+        "bias_init": nnx.initializers.normal(1.0), "conv_general_dilated": conv_general_dilated,
+    }  # fmt: skip
+    return nnx.Conv(before, after, **given | options)
+
+
 def _plain(conv: nnx.Conv, beside: jax.Array, x: jax.Array) -> jax.Array:
     larger = jax.image.resize(x, (*beside.shape[:-1], x.shape[-1]), "linear")
     return conv(jnp.concatenate([beside, larger], -1))
@@ -48,14 +57,11 @@ def test_a_joined_convolution_is_that_of_the_joined_image(
             for key, sides, channels in zip(
                 jax.random.split(KEY, 3),
                 ((2 * shape[0], 2 * shape[1]), shape, (2 * shape[0], 2 * shape[1])),
-                (3, 17, 4),
+                (16, 17, 18),
                 strict=True,
             )
         )
-        conv = nnx.Conv(
-            20, 4, (3, 3), padding=((1, 1), (1, 1)), use_bias=bias, param_dtype=jnp.float64,
-            bias_init=nnx.initializers.normal(1.0), rngs=nnx.Rngs(params=KEY),
-        )  # fmt: skip
+        conv = _conv(33, 18, use_bias=bias, param_dtype=jnp.float64)
         graph, params = nnx.split(conv)
 
         def ours(params: Any, beside: jax.Array, x: jax.Array) -> jax.Array:
@@ -73,31 +79,39 @@ def test_a_joined_convolution_is_that_of_the_joined_image(
 
 def test_the_doubled_image_is_not_formed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doubling, "LEAST_PIXELS", 64)
-    conv = nnx.Conv(20, 16, (3, 3), padding=((1, 1), (1, 1)), rngs=nnx.Rngs(params=KEY))
-    x = jnp.ones((8, 8, 16))
-    assert "16,16,20" in str(
-        jax.make_jaxpr(_plain, static_argnums=0)(conv, jnp.ones((16, 16, 4)), x)
-    )
-    traced = jax.make_jaxpr(convolve_joined, static_argnums=2)(jnp.ones((16, 16, 4)), x, conv)
-    assert "16,16,20" not in str(traced)
-    assert "16,16,16" in str(traced)  # the result only
+    conv, beside, x = _conv(36, 16), jnp.ones((16, 16, 20)), jnp.ones((8, 8, 16))
+    assert "16,16,36" in str(jax.make_jaxpr(_plain, static_argnums=0)(conv, beside, x))
+    traced = str(jax.make_jaxpr(convolve_joined, static_argnums=2)(beside, x, conv))
+    assert "16,16,36" not in traced
+    smaller = jax.make_jaxpr(convolve_joined, static_argnums=2)(beside[:14], x[:7], conv)
+    assert "14,16,36" in str(smaller)  # too small to be worth it
 
 
 @pytest.mark.parametrize(
-    "options", [{"padding": "CIRCULAR"}, {"padding": "VALID"}, {"strides": 2}, {"kernel_size": 5}]
-)
+    "options",
+    [
+        {"padding": "CIRCULAR"}, {"padding": "VALID"}, {"strides": 2}, {"kernel_size": (5, 5)},
+        {"kernel_dilation": 2}, {"mask": jnp.zeros((3, 3, 32, 16))}, {"dtype": jnp.bfloat16},
+        {"conv_general_dilated": lambda x, *_, **__: 0 * x[..., :16]},
+    ],
+    ids=str,
+)  # fmt: skip
 def test_other_convolutions_stay_as_they_are(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(doubling, "LEAST_PIXELS", 1)
-    given = {"kernel_size": (3, 3), "padding": ((1, 1), (1, 1))} | options
-    given["kernel_size"] = (5, 5) if given["kernel_size"] == 5 else (3, 3)
-    conv = nnx.Conv(20, 4, rngs=nnx.Rngs(params=KEY), **given)
-    beside, x = jnp.ones((16, 12, 4)), jax.random.normal(KEY, (8, 6, 16))
-    np.testing.assert_allclose(convolve_joined(beside, x, conv), _plain(conv, beside, x), atol=1e-5)
+    conv, beside, x = _conv(32, 16, **options), jnp.ones((16, 12, 16)), jnp.ones((8, 6, 16))
+    y, expected = convolve_joined(beside, x, conv), _plain(conv, beside, x)
+    assert y.dtype == expected.dtype
+    np.testing.assert_array_equal(y, expected)
 
 
-def test_an_accelerated_network_is_the_network() -> None:
+@pytest.mark.parametrize("joined", [False, True])
+def test_an_accelerated_network_is_the_network(
+    joined: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if joined:
+        monkeypatch.setattr(doubling, "LEAST_PIXELS", 1)
     net = UNet((16, 18), in_channels=2, rngs=nnx.Rngs(params=KEY))
     fast = accelerated(net)
     z, target = jax.random.normal(KEY, (2, 16, 20, 2))
@@ -111,5 +125,14 @@ def test_an_accelerated_network_is_the_network() -> None:
     for a, b in zip(jax.tree.leaves(grads), jax.tree.leaves(expected_grads), strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5 * float(jnp.abs(b).max()))
     assert str(jax.make_jaxpr(net)(z)).count("conv_general_dilated") > 2
-    assert str(jax.make_jaxpr(fast)(z)).count("conv_general_dilated") == 2  # first and head
+    # First and head; and the edges of what is joined, whose image is not formed.
+    traced = str(jax.make_jaxpr(fast)(z))
+    assert traced.count("conv_general_dilated") == (6 if joined else 2)
+    assert ("16,20,34" in traced) == (not joined)
     jax.jvp(net, (z,), (z,))  # the network itself still has forward mode
+
+
+def test_an_accelerated_network_in_1d_is_the_network() -> None:
+    net = UNet((16, 16), in_channels=2, spatial_dims=1, rngs=nnx.Rngs(params=KEY))
+    z = jax.random.normal(KEY, (32, 2))
+    np.testing.assert_allclose(accelerated(net)(z), net(z), atol=1e-5)

@@ -118,7 +118,7 @@ def test_what_cannot_be_used_is_refused_before_work(scans, photographs, tmp_path
         mri.STUDY.configuration("smoke", photographs)
     with pytest.raises(DataError, match="no photograph"):
         inpainting.STUDY.configuration("smoke", scans)
-    with pytest.raises(DataError, match="no file, and no folder"):
+    with pytest.raises(DataError, match="no data file, and no folder"):
         files_of(tmp_path / "nowhere")
     mask = operators.masks.random_lines((32, 32), 4.0)
     k = data.mri_kspace(32, 4, mask=mask)
@@ -129,17 +129,23 @@ def test_what_cannot_be_used_is_refused_before_work(scans, photographs, tmp_path
     with pytest.raises(DataError, match="black everywhere"):
         inpainting.STUDY.configuration("smoke", photographs)
     Image.fromarray(np.full((40, 31), 9, np.uint8)).save(photographs / "night.png")
-    with pytest.raises(DataError, match=r"night\.png.*only \(40, 31\) pixels; .* take 32 a side"):
+    with pytest.raises(DataError, match=r"night\.png.*only \(40, 31\) pixels; .* at least 32"):
         inpainting.STUDY.configuration("smoke", photographs)
     small = data.mri_kspace(24, 2, mask=np.ones((24, 24), bool))
     np.savez(scans / "scan150.npz", kspace=small.samples)
     with pytest.raises(DataError, match=r"only \(24, 24\) pixels"):
+        mri.STUDY.configuration("smoke", scans)
+    # Large enough for the methods, but eight times fewer lines leave no centre for the coils.
+    small = data.mri_kspace(64, 2, mask=np.ones((64, 64), bool))
+    np.savez(scans / "scan150.npz", kspace=small.samples)
+    with pytest.raises(DataError, match="fully sampled centre"):
         mri.STUDY.configuration("smoke", scans)
 
 
 def test_documents_beside_the_data_are_left_out(photographs) -> None:
     (photographs / "README.md").write_text("These are photographs.")
     (photographs / "labels.CSV").write_text("a,b")
+    (photographs / "LICENSE").write_text("Do what you like.")
     assert [p.suffix for p in files_of(photographs)] == [".png"] * len(files_of(photographs))
     assert len(inpainting.STUDY.configuration("smoke", photographs).problems) == 3 * len(
         list(photographs.glob("*.png"))
