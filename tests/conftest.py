@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -27,6 +28,11 @@ for _name, _value in (
     os.environ[_name.upper()] = str(_value)
 
 mpl.use("agg")
+
+# Shells start a job in the background with Ctrl-C ignored; some tests send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _hook = install_import_hook("ntkdip", f"{runtime_types.__name__}.typechecked")
 
 
