@@ -83,7 +83,7 @@ PRESETS = {
             _at(Mri(size=64, coils=2, distance=1.5, sigma=0.02, seed=3)),
             contenders(UNet((8, 16, 16), 0.1), Decoder(24, 3),
                        Optimiser(rate=1e-2, input_rate=3e-2), Optimiser(rate=1e-2)),
-            SOLVERS, steps=600, seeds=2, record_every=10,
+            SOLVERS, steps=400, seeds=2, record_every=10,
         ),
         kernel=True,
     ),

@@ -86,9 +86,9 @@ PRESETS = {
     "quick": RobustnessConfiguration(
         SMALL, Lesson(SMALL, FAR, (), net=UNet((8, 16, 16), 0.1), steps=800),
         Trial(SMALL, training.SelfGuided(alpha=0.1), Optimiser(rate=1e-2, input_rate=3e-2),
-              UNet((8, 16, 16), 0.1), 600, record_every=10),
+              UNet((8, 16, 16), 0.1), 400, record_every=10),
         Trial(SMALL, training.Vanilla(), Optimiser(rate=1e-2),
-              UNet((8, 16, 16), 0.1), 600, record_every=10),
+              UNet((8, 16, 16), 0.1), 400, record_every=10),
         noise=(0.02, 0.04, 0.08), masks=3, spot=0.3, seeds=2,
     ),
     "full": RobustnessConfiguration(
