@@ -26,8 +26,10 @@ def accelerated(net: Net) -> Net:
     for _, module in nnx.iter_modules(copy):
         if isinstance(module, nnx.Conv) and module.conv_general_dilated is lax.conv_general_dilated:
             module.conv_general_dilated = conv_general_dilated
-        elif isinstance(module, Upsampling) and module.factor == 2:
-            module.interpolate = double
-            if module.convention == "half_pixel":
-                module.convolve = convolve_joined
+        elif (
+            isinstance(module, Upsampling)
+            and module.factor == 2
+            and module.convention == "half_pixel"
+        ):
+            module.interpolate, module.convolve = double, convolve_joined
     return copy

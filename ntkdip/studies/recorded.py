@@ -20,19 +20,8 @@ LEAST_SIDE = 32
 """Pixels, for windows of metrics and the levels of networks; the studies are tested at this."""
 
 DOCUMENTS = {
-    ".txt",
-    ".md",
-    ".rst",
-    ".csv",
-    ".json",
-    ".yaml",
-    ".yml",
-    ".toml",
-    ".pdf",
-    ".html",
-    ".xml",
-    "",
-}
+    ".txt", ".md", ".rst", ".csv", ".json", ".yaml", ".yml", ".toml", ".pdf", ".html", ".xml", "",
+}  # fmt: skip
 """Endings of what lies beside the files of a data set and is left out, as are hidden files."""
 
 

@@ -94,7 +94,7 @@ def test_the_doubled_image_is_not_formed(monkeypatch: pytest.MonkeyPatch) -> Non
         {"kernel_dilation": 2}, {"mask": jnp.zeros((3, 3, 32, 16))}, {"dtype": jnp.bfloat16},
         {"conv_general_dilated": lambda x, *_, **__: 0 * x[..., :16]},
     ],
-    ids=str,
+    ids=["circular", "valid", "strides", "5x5", "dilated", "masked", "bfloat16", "function"],
 )  # fmt: skip
 def test_other_convolutions_stay_as_they_are(
     options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
